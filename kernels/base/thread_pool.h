@@ -1,0 +1,66 @@
+// A fixed set of threads that run one parallel region at a time.
+#ifndef FACET_KERNELS_BASE_THREAD_POOL_H_
+#define FACET_KERNELS_BASE_THREAD_POOL_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+
+namespace facet {
+
+// Threads spin for a bounded time between regions and then sleep, so a pool
+// that has nothing to do, or that shares its cores, costs nothing.
+//
+// One thread at a time may call Run(); it takes part as thread 0.
+class ThreadPool {
+ public:
+  // `num_threads` counts the caller. `cpus`, when not empty, names one CPU for
+  // each of the threads 1 … num_threads - 1 at index i (entry 0 is the caller's
+  // and is left to the caller). REQUIRES: num_threads >= 1.
+  explicit ThreadPool(int num_threads, std::vector<int> cpus = {});
+  ~ThreadPool();
+
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int num_threads() const { return num_threads_; }
+
+  // Calls body(thread) once for every thread in [0, num_threads) and returns
+  // when all are done.
+  void Run(absl::FunctionRef<void(int thread)> body);
+
+  // Splits [0, count) into num_threads runs whose borders are multiples of
+  // `grain` and calls body(begin, end) for the ones that are not empty.
+  void ParallelFor(int64_t count, int64_t grain,
+                   absl::FunctionRef<void(int64_t begin, int64_t end)> body);
+
+  // Hands out [0, count) one index at a time, for work of uneven size.
+  void ParallelDynamic(int64_t count,
+                       absl::FunctionRef<void(int thread, int64_t index)> body);
+
+ private:
+  void WorkerLoop(int thread);
+
+  const int num_threads_;
+  std::vector<std::thread> threads_;
+  // Rises by one per region; workers wait for it, asleep once they gave up
+  // spinning.
+  std::atomic<uint32_t> epoch_{0};
+  std::atomic<int> pending_{0};
+  std::atomic<bool> stop_{false};
+  const absl::FunctionRef<void(int)>* body_ = nullptr;
+};
+
+// CPUs this process may run on, lowest first.
+std::vector<int> AvailableCpus();
+
+// Binds the calling thread to `cpu`; without effect where that is not allowed.
+void PinThisThread(int cpu);
+
+}  // namespace facet
+
+#endif  // FACET_KERNELS_BASE_THREAD_POOL_H_

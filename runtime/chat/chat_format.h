@@ -1,0 +1,52 @@
+// Conversations to prompt text, natively, for each published version of the
+// Gemma 4 chat template.
+#ifndef FACET_RUNTIME_CHAT_CHAT_FORMAT_H_
+#define FACET_RUNTIME_CHAT_CHAT_FORMAT_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "nlohmann/json.hpp"
+
+namespace facet {
+
+// Which published template a checkpoint was trained with.
+enum class ChatFormat {
+  kOriginal,     // "original": the first release
+  kInterleaved,  // "interleaved": keeps reasoning between tool calls
+  kCurrent,      // "current": the official one since
+};
+
+const char* Name(ChatFormat format);
+
+// "auto" is not a format: callers resolve it with DetectChatFormat().
+absl::StatusOr<ChatFormat> ParseChatFormat(absl::string_view name);
+
+// Recognises `directory`/chat_template.jinja (or the chat_template string of
+// tokenizer_config.json) by its SHA-256.
+//
+// Errors:
+//   NOT_FOUND            there is no template (a base model)
+//   FAILED_PRECONDITION  an unknown template; the message says how to choose
+//                        one by --chat-format
+absl::StatusOr<ChatFormat> DetectChatFormat(const std::string& directory);
+
+// A conversation as clients send it: "messages", and optionally "tools",
+// "enable_thinking" (false), "add_generation_prompt" (true). Messages and tools
+// have the shape of OpenAI's chat API, "tool_responses" of Gemma's template.
+//
+// Ordered JSON: keys are rendered in the order the template gives them, and
+// numbers as Python prints them.
+using ChatJson = nlohmann::ordered_json;
+
+// The exact text the template would give, <bos> included.
+//
+// Errors: INVALID_ARGUMENT naming the message and field, wherever the template
+// itself would raise an error.
+absl::StatusOr<std::string> RenderChat(ChatFormat format,
+                                       const ChatJson& conversation);
+
+}  // namespace facet
+
+#endif  // FACET_RUNTIME_CHAT_CHAT_FORMAT_H_
