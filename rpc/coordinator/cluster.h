@@ -1,0 +1,66 @@
+// The workers of one model: started or waited for, told their places, watched,
+// and shut down in order. Gives the engine an Executor.
+#ifndef FACET_RPC_COORDINATOR_CLUSTER_H_
+#define FACET_RPC_COORDINATOR_CLUSTER_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "runtime/config/model_config.h"
+#include "runtime/executor/executor.h"
+#include "runtime/plan/numerics.h"
+#include "runtime/plan/shard_plan.h"
+
+namespace facet {
+
+struct ClusterOptions {
+  std::string model_directory;
+  ParallelismOptions parallelism;  // pp_size * tp_size workers
+  // True: wait for that many `facet worker` processes to join. False: start
+  // them here as child processes, or run inside this process when one is
+  // enough.
+  bool remote_workers = false;
+  std::string control_address = "127.0.0.1:0";  // HOST:PORT, 0: any free port
+  int threads_per_worker = 0;  // 0: the machine's CPUs divided by the workers
+  NumericsOptions numerics;
+  int64_t kv_bytes_per_worker = int64_t{1} << 30;
+  int page_tokens = 32;
+  int max_sequences = 64;   // running at once
+  int chunk_tokens = 512;   // most tokens of one step
+  bool check_weights = false;
+  absl::Duration join_timeout = absl::Minutes(5);
+  // Bytes of weights brought in over all workers; may come from any thread.
+  std::function<void(int64_t done, int64_t total)> load_progress;
+};
+
+class Cluster {
+ public:
+  // Returns once every worker is ready.
+  //
+  // Errors: those of the model directory and the plan; FAILED_PRECONDITION for
+  // a worker of another build or numerics mode; DEADLINE_EXCEEDED when workers
+  // do not join in time; UNAVAILABLE when one dies on the way.
+  static absl::StatusOr<std::unique_ptr<Cluster>> Start(
+      const ClusterOptions& options);
+  virtual ~Cluster() = default;
+
+  virtual Executor& executor() = 0;
+  virtual const ModelConfig& model() const = 0;
+  virtual const ShardPlan& plan() const = 0;
+  // "HOST:PORT" workers join at; empty when the only worker is in this process.
+  virtual std::string control_address() const = 0;
+  // Not OK once a worker is lost; the executor fails from then on.
+  virtual absl::Status health() const = 0;
+
+  // Lets workers finish their step, tells them to leave and waits for child
+  // processes.
+  virtual absl::Status Shutdown() = 0;
+};
+
+}  // namespace facet
+
+#endif  // FACET_RPC_COORDINATOR_CLUSTER_H_
