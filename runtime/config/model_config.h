@@ -94,8 +94,8 @@ absl::StatusOr<ModelConfig> ReadModelConfig(const std::string& directory);
 struct GenerationDefaults {
   bool do_sample = false;
   float temperature = 1.0f;
-  int top_k = 0;       // 0: off
-  float top_p = 1.0f;  // 1: off
+  int top_k = 0;                   // 0: off
+  float top_p = 1.0f;              // 1: off
   std::vector<int> eos_token_ids;  // empty: those of config.json hold
 };
 
