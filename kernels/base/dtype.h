@@ -50,7 +50,7 @@ struct BF16 {
   uint16_t bits = 0;
 };
 
-inline float ToFloat(BF16 value) {
+__attribute__((always_inline)) inline float ToFloat(BF16 value) {
   const uint32_t bits = static_cast<uint32_t>(value.bits) << 16;
   float result;
   std::memcpy(&result, &bits, sizeof(result));
@@ -58,7 +58,7 @@ inline float ToFloat(BF16 value) {
 }
 
 // Rounds to nearest, ties to even; a NaN stays a NaN.
-inline BF16 ToBF16(float value) {
+__attribute__((always_inline)) inline BF16 ToBF16(float value) {
   uint32_t bits;
   std::memcpy(&bits, &value, sizeof(bits));
   if ((bits & 0x7fffffffu) > 0x7f800000u) {

@@ -1,0 +1,18 @@
+// AVX-512 with the bf16 dot product, which takes part only when x is rounded
+// anyway.
+#include "kernels/matmul/matmul_simd.h"
+
+namespace facet {
+
+void MatmulAvx512Bf16(const MatmulArgs& args, int64_t n_begin, int64_t n_end,
+                      float* scratch) {
+  if (args.w_dtype == DType::kBF16 && args.bf16_inputs) {
+    FACET_SIMD::MatmulBlock<BF16, BF16>(args, n_begin, n_end, scratch);
+  } else if (args.w_dtype == DType::kBF16) {
+    FACET_SIMD::MatmulBlock<float, BF16>(args, n_begin, n_end, scratch);
+  } else {
+    FACET_SIMD::MatmulBlock<float, float>(args, n_begin, n_end, scratch);
+  }
+}
+
+}  // namespace facet

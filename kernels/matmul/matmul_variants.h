@@ -1,0 +1,23 @@
+// The functions behind MatmulVariants(); private to this folder.
+#ifndef FACET_KERNELS_MATMUL_MATMUL_VARIANTS_H_
+#define FACET_KERNELS_MATMUL_MATMUL_VARIANTS_H_
+
+#include "kernels/matmul/matmul.h"
+
+namespace facet {
+
+// Most rows of w in one call of a variant, see MatmulScratchFloats().
+inline constexpr int64_t kMatmulMaxBlock = 192;
+
+void MatmulReference(const MatmulArgs& args, int64_t n_begin, int64_t n_end,
+                     float* scratch);
+void MatmulAvx2(const MatmulArgs& args, int64_t n_begin, int64_t n_end,
+                float* scratch);
+void MatmulAvx512(const MatmulArgs& args, int64_t n_begin, int64_t n_end,
+                  float* scratch);
+void MatmulAvx512Bf16(const MatmulArgs& args, int64_t n_begin, int64_t n_end,
+                      float* scratch);
+
+}  // namespace facet
+
+#endif  // FACET_KERNELS_MATMUL_MATMUL_VARIANTS_H_
