@@ -1,0 +1,61 @@
+// From logits to a token. Plain scalar code over one row: exact whatever the
+// machine, and a vanishing part of a step.
+#ifndef FACET_KERNELS_SAMPLING_SAMPLING_H_
+#define FACET_KERNELS_SAMPLING_SAMPLING_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/types/span.h"
+
+namespace facet {
+
+struct TokenLogit {
+  int32_t token = 0;
+  float logit = 0;
+};
+
+// The k largest logits of a slice of the vocabulary that starts at `first`, best
+// first, ties to the lower token; fewer when the slice is smaller.
+std::vector<TokenLogit> TopLogits(absl::Span<const float> logits,
+                                  int32_t first, int k);
+
+// Merges lists that are each sorted as above into the k best.
+std::vector<TokenLogit> MergeTopLogits(
+    absl::Span<const std::vector<TokenLogit>> lists, int k);
+
+// max and sum_i exp(logit_i - max) of one slice; slices are combined in order
+// by CombineExpSums(), so a fixed cut of the vocabulary gives fixed bits.
+struct ExpSum {
+  float max = 0;
+  float sum = 0;
+};
+ExpSum SumExp(absl::Span<const float> logits);
+// log(sum exp) over all slices, added along a binary tree. REQUIRES: a power of
+// two of slices.
+float CombineExpSums(absl::Span<const ExpSum> slices);
+
+struct DrawOptions {
+  float temperature = 0;  // 0: the best candidate
+  int top_k = 0;          // 0: off
+  float top_p = 1;        // 1: off
+  float min_p = 0;        // 0: off
+  uint64_t seed = 0;
+  int64_t position = 0;   // of the token that is drawn
+};
+
+// Draws one of `candidates` (sorted best first; all of the vocabulary, or at
+// least the top_k best of it). Softmax at `temperature` over the top_k best,
+// then the shortest prefix whose mass reaches top_p, then those with at least
+// min_p times the best one's probability. The uniform number depends on seed and
+// position alone (UniformAt()).
+int32_t Draw(absl::Span<const TokenLogit> candidates,
+             const DrawOptions& options);
+
+// In [0, 1), 24 bits: Philox4x32-10 (Salmon et al., SC 2011) with the seed as
+// key and the position as counter.
+float UniformAt(uint64_t seed, int64_t position);
+
+}  // namespace facet
+
+#endif  // FACET_KERNELS_SAMPLING_SAMPLING_H_
