@@ -1,0 +1,604 @@
+#include "rpc/convert/control_convert.h"
+
+#include <algorithm>
+#include <limits>
+#include <type_traits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/base/check.h"
+#include "kernels/base/status_macros.h"
+
+namespace facet {
+namespace {
+
+// Bounds no honest message reaches; they keep a broken peer from making us
+// allocate or loop.
+constexpr int kMaxWorldSize = 1 << 16;
+constexpr int kMaxCpus = 1 << 16;
+constexpr int64_t kMaxSliceTokens = 1 << 24;
+constexpr int64_t kMaxPosition = int64_t{1} << 40;
+constexpr size_t kMaxName = 4096;
+constexpr int kMaxTopLogprobs = 64;
+
+absl::Status Check(bool ok, const char* field, int64_t value,
+                   const char* legal) {
+  if (ok) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(field, " is ", value, ", expected ", legal));
+}
+
+absl::Status CheckName(const std::string& text, const char* field) {
+  if (text.size() <= kMaxName) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(field, " has ", text.size(), " bytes, at most ", kMaxName));
+}
+
+absl::Status CheckCount(int64_t count, int64_t most, const char* field) {
+  if (count <= most) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(field, " has ", count, " entries, at most ", most));
+}
+
+absl::Status ParseError(int code, const std::string& message,
+                        absl::Status& error) {
+  FACET_RETURN_IF_ERROR(
+      Check(code >= 1 && code <= 16, "code", code, "1 to 16"));
+  error = absl::Status(static_cast<absl::StatusCode>(code), message);
+  return absl::OkStatus();
+}
+
+v1::Numerics Wire(const NumericsOptions& options) {
+  v1::Numerics proto;
+  proto.set_activations(options.activations == Activations::kF32
+                            ? v1::Numerics::ACTIVATIONS_F32
+                            : v1::Numerics::ACTIVATIONS_BF16);
+  proto.set_kv_format(options.kv_format == KvFormat::kF32
+                          ? v1::Numerics::KV_FORMAT_F32
+                          : v1::Numerics::KV_FORMAT_BF16);
+  return proto;
+}
+
+absl::StatusOr<NumericsOptions> Parse(const v1::Numerics& proto) {
+  NumericsOptions options;
+  switch (proto.activations()) {
+    case v1::Numerics::ACTIVATIONS_F32:
+      options.activations = Activations::kF32;
+      break;
+    case v1::Numerics::ACTIVATIONS_BF16:
+      options.activations = Activations::kBF16;
+      break;
+    default:
+      return Check(false, "numerics.activations", proto.activations(),
+                   "1 (f32) or 2 (bf16)");
+  }
+  switch (proto.kv_format()) {
+    case v1::Numerics::KV_FORMAT_F32:
+      options.kv_format = KvFormat::kF32;
+      break;
+    case v1::Numerics::KV_FORMAT_BF16:
+      options.kv_format = KvFormat::kBF16;
+      break;
+    default:
+      return Check(false, "numerics.kv_format", proto.kv_format(),
+                   "1 (f32) or 2 (bf16)");
+  }
+  return options;
+}
+
+absl::StatusOr<std::vector<int>> ParseCpus(
+    const google::protobuf::RepeatedField<int32_t>& cpus) {
+  FACET_RETURN_IF_ERROR(CheckCount(cpus.size(), kMaxCpus, "cpus"));
+  for (int cpu : cpus) {
+    FACET_RETURN_IF_ERROR(
+        Check(cpu >= 0 && cpu < kMaxCpus, "cpus", cpu, "0 to 65535"));
+  }
+  return std::vector<int>(cpus.begin(), cpus.end());
+}
+
+// ---- worker to coordinator -------------------------------------------------
+
+void Fill(const Heartbeat&, v1::WorkerMessage& proto) {
+  proto.mutable_heartbeat();
+}
+
+void Fill(const WorkerRegistration& in, v1::WorkerMessage& proto) {
+  v1::Register& out = *proto.mutable_register_();
+  out.set_join_token(in.join_token);
+  out.set_build_id(in.build_id);
+  out.set_isa(in.isa);
+  for (const NumericsCapability& mode : in.modes) {
+    v1::Register::Mode& to = *out.add_modes();
+    *to.mutable_numerics() = Wire(mode.numerics);
+    to.set_name(mode.mode);
+  }
+  out.set_hostname(in.hostname);
+  out.set_host_id(in.endpoint.host_id);
+  out.set_comm_address(in.endpoint.address);
+  out.mutable_cpus()->Assign(in.cpus.begin(), in.cpus.end());
+  out.set_memory_bytes(in.memory_bytes);
+  out.set_pid(in.pid);
+}
+
+absl::StatusOr<WorkerRegistration> Parse(const v1::Register& in) {
+  WorkerRegistration out;
+  FACET_RETURN_IF_ERROR(CheckName(in.join_token(), "join_token"));
+  FACET_RETURN_IF_ERROR(CheckName(in.build_id(), "build_id"));
+  FACET_RETURN_IF_ERROR(CheckName(in.isa(), "isa"));
+  FACET_RETURN_IF_ERROR(CheckName(in.hostname(), "hostname"));
+  FACET_RETURN_IF_ERROR(CheckName(in.host_id(), "host_id"));
+  FACET_RETURN_IF_ERROR(CheckName(in.comm_address(), "comm_address"));
+  FACET_RETURN_IF_ERROR(CheckCount(in.modes_size(), 64, "modes"));
+  out.join_token = in.join_token();
+  out.build_id = in.build_id();
+  out.isa = in.isa();
+  for (const v1::Register::Mode& mode : in.modes()) {
+    FACET_RETURN_IF_ERROR(CheckName(mode.name(), "modes.name"));
+    FACET_ASSIGN_OR_RETURN(const NumericsOptions numerics,
+                           Parse(mode.numerics()));
+    out.modes.push_back({numerics, mode.name()});
+  }
+  out.hostname = in.hostname();
+  out.endpoint = {in.host_id(), in.comm_address()};
+  FACET_ASSIGN_OR_RETURN(out.cpus, ParseCpus(in.cpus()));
+  FACET_RETURN_IF_ERROR(Check(in.memory_bytes() >= 0, "memory_bytes",
+                              in.memory_bytes(), "0 or more"));
+  out.memory_bytes = in.memory_bytes();
+  FACET_RETURN_IF_ERROR(Check(in.pid() >= 0, "pid", in.pid(), "0 or more"));
+  out.pid = in.pid();
+  return out;
+}
+
+void Fill(const WorkerProgress& in, v1::WorkerMessage& proto) {
+  v1::LoadProgress& out = *proto.mutable_load_progress();
+  out.set_done_bytes(in.done_bytes);
+  out.set_total_bytes(in.total_bytes);
+}
+
+absl::StatusOr<WorkerProgress> Parse(const v1::LoadProgress& in) {
+  FACET_RETURN_IF_ERROR(Check(in.total_bytes() >= 0, "total_bytes",
+                              in.total_bytes(), "0 or more"));
+  FACET_RETURN_IF_ERROR(
+      Check(in.done_bytes() >= 0 && in.done_bytes() <= in.total_bytes(),
+            "done_bytes", in.done_bytes(), "0 to total_bytes"));
+  return WorkerProgress{in.done_bytes(), in.total_bytes()};
+}
+
+void Fill(const WorkerReady&, v1::WorkerMessage& proto) {
+  proto.mutable_ready();
+}
+
+void Fill(const LogitsPiece& in, v1::WorkerMessage& proto) {
+  v1::LogitsPiece& out = *proto.mutable_logits_piece();
+  out.set_step(in.step);
+  out.set_sequence(in.block.sequence.value);
+  out.set_first_position(in.block.first_position);
+  out.set_rows(in.block.rows);
+  out.set_vocab_begin(in.block.vocab_begin);
+  out.set_vocab_end(in.block.vocab_end);
+  out.set_offset(in.offset);
+  out.mutable_values()->Assign(in.values.begin(), in.values.end());
+}
+
+absl::StatusOr<LogitsPiece> Parse(const v1::LogitsPiece& in) {
+  LogitsPiece out;
+  out.step = in.step();
+  out.block.sequence = {in.sequence()};
+  FACET_RETURN_IF_ERROR(
+      Check(in.first_position() >= 0 && in.first_position() <= kMaxPosition,
+            "first_position", in.first_position(), "0 to 2^40"));
+  FACET_RETURN_IF_ERROR(Check(in.rows() >= 0 && in.rows() <= kMaxSliceTokens,
+                              "rows", in.rows(), "0 to 2^24"));
+  FACET_RETURN_IF_ERROR(Check(in.vocab_begin() >= 0, "vocab_begin",
+                              in.vocab_begin(), "0 or more"));
+  FACET_RETURN_IF_ERROR(
+      Check(in.vocab_end() >= in.vocab_begin() &&
+                in.vocab_end() <= std::numeric_limits<int32_t>::max(),
+            "vocab_end", in.vocab_end(), "vocab_begin to 2^31 - 1"));
+  // Both factors are bounded above, so this cannot overflow.
+  const int64_t values = in.rows() * (in.vocab_end() - in.vocab_begin());
+  FACET_RETURN_IF_ERROR(
+      CheckCount(in.values_size(), kMaxPieceValues, "values"));
+  FACET_RETURN_IF_ERROR(
+      Check(in.offset() >= 0 && in.offset() <= values - in.values_size(),
+            "offset", in.offset(), "a run of values inside the block"));
+  out.block.first_position = in.first_position();
+  out.block.rows = in.rows();
+  out.block.vocab_begin = in.vocab_begin();
+  out.block.vocab_end = in.vocab_end();
+  out.offset = in.offset();
+  out.values.assign(in.values().begin(), in.values().end());
+  return out;
+}
+
+void Fill(const StepResult& in, v1::WorkerMessage& proto) {
+  v1::StepResult& out = *proto.mutable_step_result();
+  out.set_step(in.step);
+  out.set_compute_ns(absl::ToInt64Nanoseconds(in.compute));
+  for (const SampledToken& token : in.tokens) {
+    v1::StepResult::Token& to = *out.add_tokens();
+    to.set_sequence(token.sequence.value);
+    to.set_token(token.token);
+    to.set_logprob(token.logprob);
+    for (const TokenLogprob& top : token.top) {
+      v1::StepResult::TokenLogprob& top_to = *to.add_top();
+      top_to.set_token(top.token);
+      top_to.set_logprob(top.logprob);
+    }
+  }
+}
+
+absl::StatusOr<StepResult> Parse(const v1::StepResult& in) {
+  StepResult out;
+  out.step = in.step();
+  FACET_RETURN_IF_ERROR(
+      Check(in.compute_ns() >= 0, "compute_ns", in.compute_ns(), "0 or more"));
+  out.compute = absl::Nanoseconds(in.compute_ns());
+  out.tokens.reserve(in.tokens_size());
+  for (const v1::StepResult::Token& token : in.tokens()) {
+    FACET_RETURN_IF_ERROR(
+        Check(token.token() >= 0, "tokens.token", token.token(), "0 or more"));
+    FACET_RETURN_IF_ERROR(
+        CheckCount(token.top_size(), kMaxTopLogprobs, "tokens.top"));
+    SampledToken to;
+    to.sequence = {token.sequence()};
+    to.token = token.token();
+    to.logprob = token.logprob();
+    for (const v1::StepResult::TokenLogprob& top : token.top()) {
+      FACET_RETURN_IF_ERROR(Check(top.token() >= 0, "tokens.top.token",
+                                  top.token(), "0 or more"));
+      to.top.push_back({top.token(), top.logprob()});
+    }
+    out.tokens.push_back(std::move(to));
+  }
+  return out;
+}
+
+void Fill(const WorkerFailed& in, v1::WorkerMessage& proto) {
+  proto.mutable_failed()->set_code(static_cast<int>(in.status.code()));
+  proto.mutable_failed()->set_message(std::string(in.status.message()));
+}
+
+absl::StatusOr<WorkerFailed> Parse(const v1::Failed& in) {
+  WorkerFailed out;
+  FACET_RETURN_IF_ERROR(ParseError(in.code(), in.message(), out.status));
+  return out;
+}
+
+// ---- coordinator to worker -------------------------------------------------
+
+void Fill(const Heartbeat&, v1::CoordinatorMessage& proto) {
+  proto.mutable_heartbeat();
+}
+
+void Fill(const WorkerAssignment& in, v1::CoordinatorMessage& proto) {
+  v1::Assignment& out = *proto.mutable_assignment();
+  out.set_model_directory(in.model_directory);
+  out.set_pp_size(in.parallelism.pp_size);
+  out.set_tp_size(in.parallelism.tp_size);
+  out.set_ep_size(in.parallelism.ep_size);
+  out.mutable_stage_layers()->Assign(in.parallelism.stage_layers.begin(),
+                                     in.parallelism.stage_layers.end());
+  out.set_rank(in.rank);
+  for (const CommEndpoint& endpoint : in.endpoints) {
+    v1::Assignment::Endpoint& to = *out.add_endpoints();
+    to.set_host_id(endpoint.host_id);
+    to.set_address(endpoint.address);
+  }
+  out.set_world_key(in.world_key);
+  out.set_epoch(in.epoch);
+  *out.mutable_numerics() = Wire(in.numerics);
+  out.set_page_tokens(in.pools.page_tokens);
+  out.set_sliding_pages(in.pools.sliding_pages);
+  out.set_global_pages(in.pools.global_pages);
+  out.set_max_step_tokens(in.max_step_tokens);
+  out.set_threads(in.threads);
+  out.mutable_cpus()->Assign(in.cpus.begin(), in.cpus.end());
+  out.set_check_weights(in.check_weights);
+  out.set_comm_timeout_ms(absl::ToInt64Milliseconds(in.comm_timeout));
+}
+
+absl::Status ParseParallelism(const v1::Assignment& in,
+                              ParallelismOptions& out) {
+  const auto check = [](int value, const char* field) {
+    return Check(value >= 1 && value <= kMaxWorldSize, field, value,
+                 "1 to 65536");
+  };
+  FACET_RETURN_IF_ERROR(check(in.pp_size(), "pp_size"));
+  FACET_RETURN_IF_ERROR(check(in.tp_size(), "tp_size"));
+  FACET_RETURN_IF_ERROR(check(in.ep_size(), "ep_size"));
+  out.pp_size = in.pp_size();
+  out.tp_size = in.tp_size();
+  out.ep_size = in.ep_size();
+  FACET_RETURN_IF_ERROR(
+      CheckCount(in.stage_layers_size(), kMaxWorldSize, "stage_layers"));
+  for (int layers : in.stage_layers()) {
+    FACET_RETURN_IF_ERROR(
+        Check(layers >= 1, "stage_layers", layers, "1 or more"));
+  }
+  out.stage_layers.assign(in.stage_layers().begin(), in.stage_layers().end());
+  return absl::OkStatus();
+}
+
+absl::StatusOr<WorkerAssignment> Parse(const v1::Assignment& in) {
+  WorkerAssignment out;
+  FACET_RETURN_IF_ERROR(CheckName(in.model_directory(), "model_directory"));
+  FACET_RETURN_IF_ERROR(CheckName(in.world_key(), "world_key"));
+  out.model_directory = in.model_directory();
+  FACET_RETURN_IF_ERROR(ParseParallelism(in, out.parallelism));
+  const int64_t world_size = int64_t{in.pp_size()} * in.tp_size();
+  FACET_RETURN_IF_ERROR(Check(in.endpoints_size() == world_size, "endpoints",
+                              in.endpoints_size(),
+                              "one per rank, pp_size * tp_size"));
+  for (const v1::Assignment::Endpoint& endpoint : in.endpoints()) {
+    FACET_RETURN_IF_ERROR(CheckName(endpoint.host_id(), "endpoints.host_id"));
+    FACET_RETURN_IF_ERROR(CheckName(endpoint.address(), "endpoints.address"));
+    out.endpoints.push_back({endpoint.host_id(), endpoint.address()});
+  }
+  FACET_RETURN_IF_ERROR(Check(in.rank() >= 0 && in.rank() < world_size, "rank",
+                              in.rank(), "0 to pp_size * tp_size - 1"));
+  out.rank = in.rank();
+  out.world_key = in.world_key();
+  out.epoch = in.epoch();
+  FACET_ASSIGN_OR_RETURN(out.numerics, Parse(in.numerics()));
+  FACET_RETURN_IF_ERROR(
+      Check(in.page_tokens() >= 1 && in.page_tokens() <= (1 << 16),
+            "page_tokens", in.page_tokens(), "1 to 65536"));
+  FACET_RETURN_IF_ERROR(Check(in.sliding_pages() >= 0, "sliding_pages",
+                              in.sliding_pages(), "0 or more"));
+  FACET_RETURN_IF_ERROR(Check(in.global_pages() >= 0, "global_pages",
+                              in.global_pages(), "0 or more"));
+  out.pools.page_tokens = in.page_tokens();
+  out.pools.sliding_pages = in.sliding_pages();
+  out.pools.global_pages = in.global_pages();
+  FACET_RETURN_IF_ERROR(Check(
+      in.max_step_tokens() >= 1 && in.max_step_tokens() <= kMaxSliceTokens,
+      "max_step_tokens", in.max_step_tokens(), "1 to 2^24"));
+  out.max_step_tokens = in.max_step_tokens();
+  FACET_RETURN_IF_ERROR(Check(in.threads() >= 1 && in.threads() <= kMaxCpus,
+                              "threads", in.threads(), "1 to 65536"));
+  out.threads = in.threads();
+  FACET_ASSIGN_OR_RETURN(out.cpus, ParseCpus(in.cpus()));
+  FACET_RETURN_IF_ERROR(
+      Check(in.cpus().empty() || in.cpus_size() == in.threads(), "cpus",
+            in.cpus_size(), "no entry or one per thread"));
+  out.check_weights = in.check_weights();
+  FACET_RETURN_IF_ERROR(
+      Check(in.comm_timeout_ms() >= 1 && in.comm_timeout_ms() <= 86'400'000,
+            "comm_timeout_ms", in.comm_timeout_ms(), "1 to 86400000"));
+  out.comm_timeout = absl::Milliseconds(in.comm_timeout_ms());
+  return out;
+}
+
+void Fill(const StepPlan& in, v1::CoordinatorMessage& proto) {
+  v1::StepPlan& out = *proto.mutable_step_plan();
+  out.set_step(in.step);
+  for (const SequenceSlice& slice : in.slices) {
+    v1::StepPlan::Slice& to = *out.add_slices();
+    to.set_sequence(slice.sequence.value);
+    to.mutable_tokens()->Assign(slice.tokens.begin(), slice.tokens.end());
+    to.set_start(slice.start);
+    for (PageId page : slice.new_sliding_pages) {
+      to.add_new_sliding_pages(page.value);
+    }
+    for (PageId page : slice.new_global_pages) {
+      to.add_new_global_pages(page.value);
+    }
+    to.set_sliding_first_page(slice.sliding_first_page);
+    if (slice.sample) {
+      v1::StepPlan::Sampling& sampling = *to.mutable_sampling();
+      sampling.set_temperature(slice.sampling.temperature);
+      sampling.set_top_k(slice.sampling.top_k);
+      sampling.set_top_p(slice.sampling.top_p);
+      sampling.set_min_p(slice.sampling.min_p);
+      sampling.set_seed(slice.sampling.seed);
+      sampling.set_logprob(slice.sampling.logprob);
+      sampling.set_top_logprobs(slice.sampling.top_logprobs);
+    }
+    to.set_logits(static_cast<v1::StepPlan::Logits>(slice.logits));
+  }
+  for (SequenceId sequence : in.finished) out.add_finished(sequence.value);
+}
+
+// A negated comparison would let NaN through; these do not.
+absl::StatusOr<SamplingParams> Parse(const v1::StepPlan::Sampling& in) {
+  const auto refuse = [](const char* field, float value, const char* legal) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "slices.sampling.", field, " is ", value, ", expected ", legal));
+  };
+  if (!(in.temperature() >= 0 &&
+        in.temperature() <= std::numeric_limits<float>::max())) {
+    return refuse("temperature", in.temperature(), "0 or more, finite");
+  }
+  if (in.top_k() < 0) return refuse("top_k", in.top_k(), "0 or more");
+  if (!(in.top_p() > 0 && in.top_p() <= 1)) {
+    return refuse("top_p", in.top_p(), "a value in (0, 1]");
+  }
+  if (!(in.min_p() >= 0 && in.min_p() < 1)) {
+    return refuse("min_p", in.min_p(), "a value in [0, 1)");
+  }
+  if (in.top_logprobs() < 0 || in.top_logprobs() > kMaxTopLogprobs) {
+    return refuse("top_logprobs", in.top_logprobs(), "0 to 64");
+  }
+  SamplingParams out;
+  out.temperature = in.temperature();
+  out.top_k = in.top_k();
+  out.top_p = in.top_p();
+  out.min_p = in.min_p();
+  out.seed = in.seed();
+  out.logprob = in.logprob();
+  out.top_logprobs = in.top_logprobs();
+  return out;
+}
+
+absl::StatusOr<std::vector<PageId>> ParsePages(
+    const google::protobuf::RepeatedField<int32_t>& pages, const char* field) {
+  std::vector<PageId> out;
+  out.reserve(pages.size());
+  for (int32_t page : pages) {
+    FACET_RETURN_IF_ERROR(Check(page >= 0, field, page, "0 or more"));
+    out.push_back({page});
+  }
+  return out;
+}
+
+absl::StatusOr<SequenceSlice> Parse(const v1::StepPlan::Slice& in) {
+  SequenceSlice out;
+  out.sequence = {in.sequence()};
+  FACET_RETURN_IF_ERROR(
+      Check(in.tokens_size() >= 1 && in.tokens_size() <= kMaxSliceTokens,
+            "slices.tokens", in.tokens_size(), "1 to 2^24 entries"));
+  for (int32_t token : in.tokens()) {
+    FACET_RETURN_IF_ERROR(
+        Check(token >= 0, "slices.tokens", token, "0 or more"));
+  }
+  out.tokens.assign(in.tokens().begin(), in.tokens().end());
+  FACET_RETURN_IF_ERROR(Check(in.start() >= 0 && in.start() <= kMaxPosition,
+                              "slices.start", in.start(), "0 to 2^40"));
+  out.start = in.start();
+  FACET_ASSIGN_OR_RETURN(
+      out.new_sliding_pages,
+      ParsePages(in.new_sliding_pages(), "slices.new_sliding_pages"));
+  FACET_ASSIGN_OR_RETURN(
+      out.new_global_pages,
+      ParsePages(in.new_global_pages(), "slices.new_global_pages"));
+  FACET_RETURN_IF_ERROR(Check(
+      in.sliding_first_page() >= 0 && in.sliding_first_page() <= kMaxPosition,
+      "slices.sliding_first_page", in.sliding_first_page(), "0 to 2^40"));
+  out.sliding_first_page = in.sliding_first_page();
+  if (in.has_sampling()) {
+    out.sample = true;
+    FACET_ASSIGN_OR_RETURN(out.sampling, Parse(in.sampling()));
+  }
+  FACET_RETURN_IF_ERROR(Check(in.logits() >= 0 && in.logits() <= 2,
+                              "slices.logits", in.logits(), "0 to 2"));
+  out.logits = static_cast<LogitsWanted>(in.logits());
+  return out;
+}
+
+absl::StatusOr<StepPlan> Parse(const v1::StepPlan& in) {
+  StepPlan out;
+  out.step = in.step();
+  out.slices.reserve(in.slices_size());
+  for (const v1::StepPlan::Slice& slice : in.slices()) {
+    FACET_ASSIGN_OR_RETURN(SequenceSlice parsed, Parse(slice));
+    out.slices.push_back(std::move(parsed));
+  }
+  out.finished.reserve(in.finished_size());
+  for (uint64_t sequence : in.finished()) out.finished.push_back({sequence});
+  return out;
+}
+
+void Fill(const WorkerShutdown& in, v1::CoordinatorMessage& proto) {
+  proto.mutable_shutdown()->set_reason(in.reason);
+}
+
+void Fill(const WorkerRefused& in, v1::CoordinatorMessage& proto) {
+  proto.mutable_refused()->set_code(static_cast<int>(in.status.code()));
+  proto.mutable_refused()->set_message(std::string(in.status.message()));
+}
+
+absl::StatusOr<WorkerRefused> Parse(const v1::Refused& in) {
+  WorkerRefused out;
+  FACET_RETURN_IF_ERROR(ParseError(in.code(), in.message(), out.status));
+  return out;
+}
+
+// StatusOr<T> to StatusOr<variant>, with the message's name before the error.
+template <typename Out, typename In>
+absl::StatusOr<Out> Named(const char* message, absl::StatusOr<In> value) {
+  if (!value.ok()) return Annotate(value.status(), message);
+  return Out(*std::move(value));
+}
+
+}  // namespace
+
+v1::WorkerMessage ToProto(const WorkerMessage& message) {
+  v1::WorkerMessage proto;
+  std::visit([&](const auto& value) { Fill(value, proto); }, message);
+  return proto;
+}
+
+v1::CoordinatorMessage ToProto(const CoordinatorMessage& message) {
+  v1::CoordinatorMessage proto;
+  std::visit([&](const auto& value) { Fill(value, proto); }, message);
+  return proto;
+}
+
+v1::CoordinatorMessage ToProto(const StepPlan& plan) {
+  v1::CoordinatorMessage proto;
+  Fill(plan, proto);
+  return proto;
+}
+
+absl::StatusOr<WorkerMessage> FromProto(const v1::WorkerMessage& proto) {
+  using Kind = v1::WorkerMessage;
+  switch (proto.kind_case()) {
+    case Kind::kRegister:
+      return Named<WorkerMessage>("Register", Parse(proto.register_()));
+    case Kind::kLoadProgress:
+      return Named<WorkerMessage>("LoadProgress", Parse(proto.load_progress()));
+    case Kind::kReady:
+      return WorkerMessage(WorkerReady{});
+    case Kind::kLogitsPiece:
+      return Named<WorkerMessage>("LogitsPiece", Parse(proto.logits_piece()));
+    case Kind::kStepResult:
+      return Named<WorkerMessage>("StepResult", Parse(proto.step_result()));
+    case Kind::kFailed:
+      return Named<WorkerMessage>("Failed", Parse(proto.failed()));
+    case Kind::kHeartbeat:
+      return WorkerMessage(Heartbeat{});
+    case Kind::KIND_NOT_SET:
+      break;
+  }
+  return absl::InvalidArgumentError(
+      "a worker's message is of no kind this build knows");
+}
+
+absl::StatusOr<CoordinatorMessage> FromProto(
+    const v1::CoordinatorMessage& proto) {
+  using Kind = v1::CoordinatorMessage;
+  switch (proto.kind_case()) {
+    case Kind::kAssignment:
+      return Named<CoordinatorMessage>("Assignment", Parse(proto.assignment()));
+    case Kind::kStepPlan:
+      return Named<CoordinatorMessage>("StepPlan", Parse(proto.step_plan()));
+    case Kind::kShutdown:
+      return CoordinatorMessage(WorkerShutdown{proto.shutdown().reason()});
+    case Kind::kHeartbeat:
+      return CoordinatorMessage(Heartbeat{});
+    case Kind::kRefused:
+      return Named<CoordinatorMessage>("Refused", Parse(proto.refused()));
+    case Kind::KIND_NOT_SET:
+      break;
+  }
+  return absl::InvalidArgumentError(
+      "the coordinator's message is of no kind this build knows");
+}
+
+std::vector<LogitsPiece> CutLogits(uint64_t step, const LogitsBlock& block,
+                                   int64_t max_values) {
+  FACET_CHECK(max_values >= 1);
+  const int64_t total = static_cast<int64_t>(block.values.size());
+  FACET_CHECK(total == block.rows * (block.vocab_end - block.vocab_begin));
+  std::vector<LogitsPiece> pieces;
+  int64_t offset = 0;
+  do {
+    LogitsPiece piece;
+    piece.step = step;
+    piece.block.sequence = block.sequence;
+    piece.block.first_position = block.first_position;
+    piece.block.rows = block.rows;
+    piece.block.vocab_begin = block.vocab_begin;
+    piece.block.vocab_end = block.vocab_end;
+    piece.offset = offset;
+    const int64_t end = std::min(total, offset + max_values);
+    piece.values.assign(block.values.begin() + offset,
+                        block.values.begin() + end);
+    pieces.push_back(std::move(piece));
+    offset = end;
+  } while (offset < total);
+  return pieces;
+}
+
+}  // namespace facet
