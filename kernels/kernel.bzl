@@ -23,6 +23,7 @@ def kernel_library(name, srcs, hdrs, isa_srcs, private_hdrs = [], deps = [], **k
     native.cc_library(
         name = name + "_headers",
         hdrs = hdrs + private_hdrs,
+        visibility = ["//kernels:__subpackages__"],
         deps = deps,
     )
     for isa, files in isa_srcs.items():
