@@ -1,5 +1,5 @@
-// y[t, i] = table[rows[t], column + i] * scale: rows of a table are gathered one
-// by one, so only those are read.
+// y[t, i] = table[rows[t], column + i] * scale: rows of a table are gathered
+// one by one, so only those are read.
 #ifndef FACET_KERNELS_EMBEDDING_EMBEDDING_H_
 #define FACET_KERNELS_EMBEDDING_EMBEDDING_H_
 

@@ -1,0 +1,9 @@
+#include "kernels/embedding/embedding_simd.h"
+
+namespace facet {
+
+void EmbeddingAvx2(const EmbeddingArgs& args, int64_t begin, int64_t end) {
+  FACET_SIMD::GatherRows(args, begin, end);
+}
+
+}  // namespace facet
