@@ -1,7 +1,7 @@
 // Which slice of the model each rank owns. A ShardPlan is arithmetic on a
 // ModelConfig (no files, devices or network), so a plan for 64 ranks is checked
-// in a millisecond on any machine. Choosing a good plan is scheduler/placement's
-// business; this type only says what a chosen plan means.
+// in a millisecond on any machine. Choosing a good plan is
+// scheduler/placement's business; this type only says what a chosen plan means.
 //
 // rank = stage * tp_size + tp_rank. Column and row splits: arXiv:1909.08053,
 // sec. 3.
@@ -42,15 +42,15 @@ struct RankShard {
   int rank = 0;
   int stage = 0;
   int tp_rank = 0;
-  int ep_rank = 0;              // tp_rank / (tp_size / ep_size)
-  IndexRange layers;            // of [0, num_layers)
-  IndexRange query_heads;       // of [0, query_heads)
-  IndexRange experts;           // of [0, num_experts); empty in a dense model
+  int ep_rank = 0;         // tp_rank / (tp_size / ep_size)
+  IndexRange layers;       // of [0, num_layers)
+  IndexRange query_heads;  // of [0, query_heads)
+  IndexRange experts;      // of [0, num_experts); empty in a dense model
   // Ranks of one expert group divide the tokens: this one computes the tokens
   // t of a step with t % expert_replicas == expert_replica.
   int expert_replica = 0;
-  int expert_replicas = 1;      // tp_size / ep_size
-  IndexRange vocab;             // rows of the head
+  int expert_replicas = 1;  // tp_size / ep_size
+  IndexRange vocab;         // rows of the head; empty before the last stage
 };
 
 // Immutable after Create(), so threads may share one.
@@ -91,6 +91,10 @@ class ShardPlan {
 
   // Columns of `layer`'s dense MLP on `rank`.
   IndexRange MlpColumns(const ModelConfig& model, int rank, int layer) const;
+
+  // Slice `i` of `count` of the vocabulary: ranks take these of tp_size, and
+  // slices of virtual_shards() nest in them. REQUIRES: a power of two up to 8.
+  static IndexRange VocabSlice(int64_t vocab, int count, int i);
 
   // Bytes of bf16 weights that `rank` reads, embedding rows on their way in not
   // counted (they are gathered one by one).

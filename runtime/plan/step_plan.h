@@ -44,12 +44,12 @@ struct KvPoolSizes {
 // token id. Order: temperature, top-k, top-p, min-p.
 struct SamplingParams {
   float temperature = 0.0f;
-  int top_k = 0;       // 0: off
-  float top_p = 1.0f;  // in (0, 1]; 1: off
-  float min_p = 0.0f;  // in [0, 1); 0: off
-  uint64_t seed = 0;   // with the position, the only source of randomness
-  bool logprob = false;    // of the sampled token, before temperature
-  int top_logprobs = 0;    // of the best tokens; 0 to 64
+  int top_k = 0;         // 0: off
+  float top_p = 1.0f;    // in (0, 1]; 1: off
+  float min_p = 0.0f;    // in [0, 1); 0: off
+  uint64_t seed = 0;     // with the position, the only source of randomness
+  bool logprob = false;  // of the sampled token, before temperature
+  int top_logprobs = 0;  // of the best tokens; 0 to 64
 };
 
 enum class LogitsWanted : uint8_t { kNone, kLast, kAll };
@@ -89,7 +89,7 @@ struct TokenLogprob {
 struct SampledToken {
   SequenceId sequence;
   int32_t token = 0;
-  float logprob = 0;  // natural log, after the softcap; if wanted
+  float logprob = 0;              // natural log, after the softcap; if wanted
   std::vector<TokenLogprob> top;  // best first; if wanted
 };
 
