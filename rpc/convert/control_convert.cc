@@ -525,12 +525,6 @@ v1::CoordinatorMessage ToProto(const CoordinatorMessage& message) {
   return proto;
 }
 
-v1::CoordinatorMessage ToProto(const StepPlan& plan) {
-  v1::CoordinatorMessage proto;
-  Fill(plan, proto);
-  return proto;
-}
-
 absl::StatusOr<WorkerMessage> FromProto(const v1::WorkerMessage& proto) {
   using Kind = v1::WorkerMessage;
   switch (proto.kind_case()) {

@@ -16,9 +16,6 @@ namespace facet {
 v1::WorkerMessage ToProto(const WorkerMessage& message);
 v1::CoordinatorMessage ToProto(const CoordinatorMessage& message);
 
-// The same without copying the plan into a variant.
-v1::CoordinatorMessage ToProto(const StepPlan& plan);
-
 // Errors: INVALID_ARGUMENT that names message, field, value and bounds.
 absl::StatusOr<WorkerMessage> FromProto(const v1::WorkerMessage& proto);
 absl::StatusOr<CoordinatorMessage> FromProto(

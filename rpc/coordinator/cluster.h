@@ -29,8 +29,8 @@ struct ClusterOptions {
   NumericsOptions numerics;
   int64_t kv_bytes_per_worker = int64_t{1} << 30;
   int page_tokens = 32;
-  int max_sequences = 64;   // running at once
-  int chunk_tokens = 512;   // most tokens of one step
+  int max_sequences = 64;  // running at once
+  int chunk_tokens = 512;  // most tokens of one step
   bool check_weights = false;
   absl::Duration join_timeout = absl::Minutes(5);
   // Bytes of weights brought in over all workers; may come from any thread.

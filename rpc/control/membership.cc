@@ -1,0 +1,433 @@
+#include "rpc/control/membership.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "kernels/base/check.h"
+#include "kernels/base/status_macros.h"
+
+namespace facet {
+namespace {
+
+// How long a failure may wait for the report that explains it.
+constexpr absl::Duration kExplanationGrace = absl::Milliseconds(500);
+
+std::chrono::system_clock::time_point Until(absl::Time time) {
+  // Far deadlines overflow inside wait_until; a day is far enough for a wait
+  // that is repeated anyway.
+  return absl::ToChronoTime(std::min(time, absl::Now() + absl::Hours(24)));
+}
+
+bool BlamesPeers(absl::StatusCode code) {
+  return code == absl::StatusCode::kUnavailable ||
+         code == absl::StatusCode::kDeadlineExceeded ||
+         code == absl::StatusCode::kAborted ||
+         code == absl::StatusCode::kCancelled;
+}
+
+const std::string* ModeName(const WorkerRegistration& registration,
+                            const NumericsOptions& numerics) {
+  for (const NumericsCapability& capability : registration.modes) {
+    if (capability.numerics.activations == numerics.activations &&
+        capability.numerics.kv_format == numerics.kv_format) {
+      return &capability.mode;
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+Membership::Membership(MembershipOptions options)
+    : options_(std::move(options)),
+      members_(options_.tokens.size()),
+      last_tick_(options_.clock()) {}
+
+absl::Status Membership::CheckBuildAndMode(
+    const WorkerRegistration& registration) const {
+  if (registration.build_id != options_.build_id) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "worker on ", registration.hostname, " is of another build: expected ",
+        options_.build_id, ", found ", registration.build_id,
+        "; run the same facet binary everywhere"));
+  }
+  const std::string* mode = ModeName(registration, options_.numerics);
+  if (mode == nullptr) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "worker on ", registration.hostname, " (", registration.isa,
+        ") cannot run the numerics mode this cluster runs"));
+  }
+  for (const Member& member : members_) {
+    if (member.phase == Phase::kAbsent) continue;
+    const std::string* expected =
+        ModeName(member.registration, options_.numerics);
+    if (*expected != *mode) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "worker on ", registration.hostname, " (", registration.isa,
+          ") runs another numerics mode: expected ", *expected, " as on ",
+          member.registration.hostname, ", found ", *mode));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<int> Membership::OnRegister(WorkerRegistration registration,
+                                           std::shared_ptr<WorkerLink> link) {
+  Lock lock(mutex_);
+  if (leaving_) return absl::UnavailableError("the coordinator is leaving");
+  if (!failure_.ok()) return failure_;
+  bool invited = false;
+  int place = -1;
+  for (int i = 0; i < world_size() && place < 0; ++i) {
+    if (options_.tokens[i] != registration.join_token) continue;
+    invited = true;
+    if (members_[i].phase == Phase::kAbsent) place = i;
+  }
+  if (!invited) {
+    return absl::PermissionDeniedError(
+        "the join token is not this cluster's; set FACET_JOIN_TOKEN to it");
+  }
+  if (place < 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("more workers than work: the cluster is complete with ",
+                     world_size(), world_size() == 1 ? " worker" : " workers"));
+  }
+  const absl::Status accepted = CheckBuildAndMode(registration);
+  if (!accepted.ok()) {
+    refusal_ = accepted;
+    changed_.notify_all();
+    return accepted;
+  }
+  Member& member = members_[place];
+  member = Member();
+  member.phase = Phase::kJoined;
+  member.registration = std::move(registration);
+  member.link = std::move(link);
+  member.heard = member.spoken = options_.clock();
+  changed_.notify_all();
+  return place;
+}
+
+std::string Membership::Describe(int member) const {
+  const Member& m = members_[member];
+  if (m.phase == Phase::kAbsent) return absl::StrCat("worker ", member);
+  return absl::StrCat("worker ", m.rank >= 0 ? m.rank : member, " on ",
+                      m.registration.hostname, " (pid ", m.registration.pid,
+                      ")");
+}
+
+void Membership::Record(int member, Weight weight, const absl::Status& status) {
+  if (leaving_ || settled_ || weight <= weight_) return;
+  if (weight_ == Weight::kNone) failed_at_ = options_.clock();
+  weight_ = weight;
+  // While ranks load, the caller wants to know what kind of error it is (a bad
+  // checkpoint, too little memory); later all that counts is that one is gone.
+  const bool loading =
+      member_of_rank_.empty() || members_[member].phase != Phase::kReady;
+  failure_ = absl::Status(
+      loading && weight == Weight::kCause ? status.code()
+                                          : absl::StatusCode::kUnavailable,
+      absl::StrCat(Describe(member), ": ", status.message()));
+  changed_.notify_all();
+}
+
+void Membership::OnMessage(int member, WorkerMessage message) {
+  Lock lock(mutex_);
+  Member& from = members_[member];
+  from.heard = options_.clock();
+  if (std::holds_alternative<Heartbeat>(message)) return;
+  const bool progress = std::holds_alternative<WorkerProgress>(message);
+  Receive(member, from, std::move(message));
+  if (progress) ReportProgress(lock);
+}
+
+void Membership::Receive(int member, Member& from, WorkerMessage message) {
+  absl::Status accepted = absl::InvalidArgumentError(
+      absl::StrCat("sent a message out of turn (kind ", message.index(), ")"));
+  if (auto* failed = std::get_if<WorkerFailed>(&message)) {
+    from.explained = true;
+    Record(
+        member,
+        BlamesPeers(failed->status.code()) ? Weight::kSymptom : Weight::kCause,
+        failed->status);
+    return;
+  }
+  if (auto* progress = std::get_if<WorkerProgress>(&message)) {
+    if (from.phase == Phase::kLoading) {
+      from.progress = *progress;
+      from.advanced = from.heard;
+      accepted = absl::OkStatus();
+    }
+  } else if (std::holds_alternative<WorkerReady>(message)) {
+    if (from.phase == Phase::kLoading) {
+      from.phase = Phase::kReady;
+      accepted = absl::OkStatus();
+      changed_.notify_all();
+    }
+  } else if (auto* piece = std::get_if<LogitsPiece>(&message)) {
+    if (collector_ != nullptr) {
+      accepted = collector_->Add(from.rank, std::move(*piece));
+    }
+  } else if (auto* result = std::get_if<StepResult>(&message)) {
+    if (collector_ != nullptr) {
+      accepted = collector_->Add(from.rank, std::move(*result));
+      if (accepted.ok() && collector_->complete()) changed_.notify_all();
+    }
+  }
+  // A failed step leaves answers on their way that nobody waits for.
+  if (!accepted.ok() && failure_.ok()) {
+    from.explained = true;
+    Record(member, Weight::kCause, accepted);
+  }
+}
+
+void Membership::ReportProgress(Lock& lock) {
+  if (!options_.load_progress) return;
+  int64_t done = 0;
+  int64_t total = 0;
+  for (const Member& member : members_) {
+    done += member.progress.done_bytes;
+    total += member.progress.total_bytes;
+  }
+  // The callback is the caller's code: it may take long or ask for health().
+  lock.unlock();
+  options_.load_progress(done, total);
+  lock.lock();
+}
+
+void Membership::OnGone(int member, const absl::Status& status) {
+  Lock lock(mutex_);
+  Member& gone = members_[member];
+  gone.link = nullptr;
+  changed_.notify_all();
+  if (member_of_rank_.empty() && !options_.exits_are_reported) {
+    // Nothing depends on it yet, so another may take its place.
+    gone = Member();
+    return;
+  }
+  if (gone.explained) return;
+  Record(member, Weight::kHint,
+         absl::UnavailableError(
+             status.ok()
+                 ? "its connection ended"
+                 : absl::StrCat("its connection ended: ", status.message())));
+}
+
+void Membership::OnExit(int member, const std::string& how) {
+  Lock lock(mutex_);
+  if (members_[member].explained) return;
+  // A process that was refused says so on its own; its exit adds nothing.
+  if (members_[member].phase == Phase::kAbsent && !refusal_.ok()) return;
+  Record(member, Weight::kCause,
+         absl::UnavailableError(absl::StrCat("its process ", how)));
+}
+
+void Membership::Tick() {
+  Lock lock(mutex_);
+  const absl::Time now = options_.clock();
+  // After a pause of this process itself (a suspended machine, a debugger)
+  // messages wait unread, and nobody's silence means anything.
+  const bool paused = now - last_tick_ > options_.heartbeat_timeout / 2;
+  last_tick_ = now;
+  for (int i = 0; i < world_size(); ++i) {
+    Member& member = members_[i];
+    if (member.link == nullptr) continue;
+    if (paused) member.heard = now;
+    if (now - member.heard > options_.heartbeat_timeout) {
+      member.explained = true;
+      Record(i, Weight::kCause,
+             absl::UnavailableError(
+                 absl::StrCat("not heard of for ",
+                              absl::FormatDuration(absl::Trunc(
+                                  now - member.heard, absl::Seconds(1))))));
+      member.link->Cancel();
+      continue;
+    }
+    // A step on its way says more than a heartbeat would.
+    if (collector_ == nullptr &&
+        now - member.spoken >= options_.heartbeat_interval) {
+      member.spoken = now;
+      member.link->Send(Heartbeat{});
+    }
+  }
+  const bool expects_more =
+      weight_ < Weight::kCause && now - failed_at_ < kExplanationGrace;
+  if (!failure_.ok() && !expects_more && !settled_) {
+    settled_ = true;
+    CloseAll(failure_);
+  }
+}
+
+absl::Status Membership::WaitUntilJoined(absl::Time deadline) {
+  Lock lock(mutex_);
+  int joined = 0;
+  const auto over = [&] {
+    joined = 0;
+    for (const Member& member : members_) {
+      if (member.phase != Phase::kAbsent) ++joined;
+    }
+    return joined == world_size() || !failure_.ok() ||
+           (options_.exits_are_reported && !refusal_.ok());
+  };
+  while (!over()) {
+    if (changed_.wait_until(lock, Until(deadline)) == std::cv_status::timeout &&
+        absl::Now() >= deadline && !over()) {
+      const std::string counts =
+          absl::StrCat(joined, " of ", world_size(), " workers joined in time");
+      if (!refusal_.ok()) return Annotate(refusal_, counts);
+      return absl::DeadlineExceededError(counts);
+    }
+  }
+  if (!failure_.ok()) return SettleFailure(lock);
+  if (joined < world_size()) return refusal_;
+  return absl::OkStatus();
+}
+
+std::vector<WorkerRegistration> Membership::registrations() const {
+  Lock lock(mutex_);
+  std::vector<WorkerRegistration> all;
+  for (const Member& member : members_) all.push_back(member.registration);
+  return all;
+}
+
+absl::Status Membership::AssignAndWaitUntilReady(
+    const std::vector<WorkerAssignment>& assignments) {
+  Lock lock(mutex_);
+  FACET_CHECK(static_cast<int>(assignments.size()) == world_size());
+  member_of_rank_.assign(world_size(), -1);
+  for (int i = 0; i < world_size(); ++i) {
+    Member& member = members_[i];
+    member.rank = assignments[i].rank;
+    member_of_rank_.at(member.rank) = i;
+    if (member.phase == Phase::kAbsent) {
+      Record(i, Weight::kHint, absl::UnavailableError("left before its place"));
+      continue;
+    }
+    member.phase = Phase::kLoading;
+    member.advanced = options_.clock();
+    if (member.link != nullptr) member.link->Send(assignments[i]);
+  }
+  const auto slowest = [&]() -> const Member* {
+    const Member* found = nullptr;
+    for (const Member& member : members_) {
+      if (member.phase == Phase::kReady) continue;
+      if (found == nullptr || member.advanced < found->advanced) {
+        found = &member;
+      }
+    }
+    return found;
+  };
+  while (failure_.ok()) {
+    const Member* waited_for = slowest();
+    if (waited_for == nullptr) return absl::OkStatus();
+    const absl::Time deadline = waited_for->advanced + options_.load_timeout;
+    if (options_.clock() >= deadline) {
+      const int member = static_cast<int>(waited_for - members_.data());
+      Record(member, Weight::kCause,
+             absl::DeadlineExceededError(
+                 absl::StrCat("no progress in loading for ",
+                              absl::FormatDuration(options_.load_timeout))));
+      break;
+    }
+    changed_.wait_for(lock, std::chrono::milliseconds(200));
+  }
+  return SettleFailure(lock);
+}
+
+absl::StatusOr<StepResult> Membership::RunStep(const StepPlan& plan,
+                                               int64_t vocab_size,
+                                               absl::Duration timeout) {
+  StepCollector collector(&plan, world_size(), vocab_size);
+  std::vector<std::shared_ptr<WorkerLink>> links;
+  Lock lock(mutex_);
+  if (!failure_.ok()) return SettleFailure(lock);
+  if (leaving_) return absl::UnavailableError("the cluster has been shut down");
+  const absl::Time deadline = absl::Now() + timeout;
+  collector_ = &collector;
+  for (int member : member_of_rank_) {
+    members_[member].spoken = options_.clock();
+    links.push_back(members_[member].link);
+  }
+  // Answers may come while the last plans go out.
+  lock.unlock();
+  const CoordinatorMessage message(plan);
+  for (const std::shared_ptr<WorkerLink>& link : links) {
+    if (link != nullptr) link->Send(message);
+  }
+  lock.lock();
+  while (!collector.complete() && failure_.ok() && !leaving_) {
+    if (changed_.wait_until(lock, Until(deadline)) == std::cv_status::timeout &&
+        absl::Now() >= deadline && !collector.complete()) {
+      const std::vector<int> missing = collector.Missing();
+      Record(member_of_rank_[missing[0]], Weight::kCause,
+             absl::DeadlineExceededError(
+                 absl::StrCat("step ", plan.step, " has no answer after ",
+                              absl::FormatDuration(timeout), " from ",
+                              missing.size() == 1 ? "rank " : "ranks ",
+                              absl::StrJoin(missing, ", "))));
+    }
+  }
+  collector_ = nullptr;
+  if (collector.complete()) return collector.Take();
+  if (leaving_) return absl::UnavailableError("the cluster is being shut down");
+  return SettleFailure(lock);
+}
+
+absl::Status Membership::SettleFailure(Lock& lock) {
+  // Settled elsewhere (Tick) or here, whichever comes first.
+  const absl::Time until = failed_at_ + kExplanationGrace;
+  while (!settled_ && weight_ < Weight::kCause && options_.clock() < until) {
+    changed_.wait_for(lock, std::chrono::milliseconds(20));
+  }
+  if (!settled_) {
+    settled_ = true;
+    CloseAll(failure_);
+  }
+  return failure_;
+}
+
+void Membership::CloseAll(const absl::Status& status) {
+  for (Member& member : members_) {
+    if (member.link != nullptr) member.link->Close(status);
+  }
+}
+
+absl::Status Membership::health() const {
+  Lock lock(mutex_);
+  return failure_;
+}
+
+void Membership::Fail(const absl::Status& status) {
+  Lock lock(mutex_);
+  if (leaving_ || settled_ || weight_ == Weight::kCause) return;
+  weight_ = Weight::kCause;
+  failure_ = status;
+  failed_at_ = options_.clock();
+  changed_.notify_all();
+}
+
+void Membership::Shutdown(const std::string& reason, absl::Duration grace) {
+  Lock lock(mutex_);
+  leaving_ = true;
+  changed_.notify_all();
+  for (Member& member : members_) {
+    if (member.link == nullptr) continue;
+    member.link->Send(WorkerShutdown{reason});
+  }
+  const auto all_gone = [this] {
+    return std::all_of(members_.begin(), members_.end(),
+                       [](const Member& m) { return m.link == nullptr; });
+  };
+  const absl::Time deadline = absl::Now() + grace;
+  while (!all_gone() && absl::Now() < deadline) {
+    changed_.wait_until(lock, Until(deadline));
+  }
+  for (Member& member : members_) {
+    if (member.link != nullptr) member.link->Cancel();
+  }
+}
+
+}  // namespace facet

@@ -1,0 +1,34 @@
+// The Executor of a world of workers: sends each plan to all of them and joins
+// their answers.
+#ifndef FACET_RPC_CONTROL_REMOTE_EXECUTOR_H_
+#define FACET_RPC_CONTROL_REMOTE_EXECUTOR_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "rpc/control/membership.h"
+#include "runtime/executor/executor.h"
+
+namespace facet {
+
+struct RemoteExecutorOptions {
+  KvPoolSizes pools;
+  int64_t vocab_size = 0;
+  // Refuses plans before any worker sees them: ValidateStepPlan() with the
+  // model and the pools.
+  std::function<absl::Status(const StepPlan& plan)> validate;
+  // A step without a result after this long is a lost world. Far above any
+  // real step: dead and stopped workers are noticed by their streams.
+  absl::Duration step_timeout = absl::Minutes(10);
+};
+
+// `workers` outlives it, and all of them are ready.
+std::unique_ptr<Executor> MakeRemoteExecutor(Membership* workers,
+                                             RemoteExecutorOptions options);
+
+}  // namespace facet
+
+#endif  // FACET_RPC_CONTROL_REMOTE_EXECUTOR_H_

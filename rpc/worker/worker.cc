@@ -1,0 +1,136 @@
+#include "rpc/worker/worker.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "kernels/base/status_macros.h"
+#include "kernels/base/thread_pool.h"
+#include "rpc/control/build_id.h"
+#include "rpc/control/listen_address.h"
+#include "rpc/worker/coordinator_link.h"
+#include "rpc/worker/local_address.h"
+#include "rpc/worker/signal_watcher.h"
+#include "rpc/worker/worker_session.h"
+
+namespace facet {
+namespace {
+
+std::string Environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "" : value;
+}
+
+std::string Hostname() {
+  char name[256] = "";
+  if (gethostname(name, sizeof(name) - 1) != 0) return "unknown host";
+  return name;
+}
+
+absl::StatusOr<WorkerRegistration> DescribeThisWorker(
+    const WorkerParts& parts) {
+  WorkerRegistration out;
+  out.join_token = Environment("FACET_JOIN_TOKEN");
+  FACET_ASSIGN_OR_RETURN(out.build_id, BuildId());
+  FACET_ASSIGN_OR_RETURN(out.isa, parts.isa());
+  for (Activations activations : {Activations::kF32, Activations::kBF16}) {
+    for (KvFormat kv_format : {KvFormat::kF32, KvFormat::kBF16}) {
+      const NumericsOptions numerics = {activations, kv_format};
+      out.modes.push_back({numerics, parts.numerics_mode(numerics)});
+    }
+  }
+  out.hostname = Hostname();
+  out.cpus = AvailableCpus();
+  out.memory_bytes =
+      int64_t{sysconf(_SC_PHYS_PAGES)} * int64_t{sysconf(_SC_PAGESIZE)};
+  out.pid = getpid();
+  return out;
+}
+
+// Hands the signal to the session, if there is one.
+class Departure {
+ public:
+  void Ask(const std::string& reason) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    reason_ = reason;
+    if (session_ == nullptr) return;
+    // Loading cannot be cut short and there is no step to finish.
+    if (session_->loading()) std::_Exit(0);
+    session_->Leave(reason);
+  }
+  bool asked() const {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return !reason_.empty();
+  }
+  void SetSession(WorkerSession* session) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    session_ = session;
+    if (session != nullptr && !reason_.empty()) session->Leave(reason_);
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::string reason_;
+  WorkerSession* session_ = nullptr;
+};
+
+absl::Status JoinAndServe(const WorkerOptions& options,
+                          const WorkerParts& parts, Departure& departure) {
+  const absl::Time deadline = absl::Now() + options.join_timeout;
+  WorkerSessionOptions session_options;
+  FACET_ASSIGN_OR_RETURN(session_options.registration,
+                         DescribeThisWorker(parts));
+  session_options.model_directory = options.model_directory;
+
+  while (true) {
+    FACET_ASSIGN_OR_RETURN(
+        const std::unique_ptr<CoordinatorLink> link,
+        ConnectToCoordinator(options.coordinator, deadline,
+                             [&] { return departure.asked(); }));
+    std::string host = options.comm_host;
+    if (host.empty()) {
+      FACET_ASSIGN_OR_RETURN(host, LocalAddressTowards(options.coordinator));
+    }
+    FACET_ASSIGN_OR_RETURN(CommPort port, parts.listen(host));
+    session_options.registration.endpoint = port.endpoint;
+
+    WorkerSession session(link.get(), &parts, session_options);
+    departure.SetSession(&session);
+    const absl::Status status = session.Run(std::move(port));
+    departure.SetSession(nullptr);
+    // A coordinator that went away before it said anything may be starting.
+    const bool again = status.code() == absl::StatusCode::kUnavailable &&
+                       !session.accepted() && absl::Now() < deadline;
+    if (!again) return status;
+    absl::SleepFor(absl::Milliseconds(200));
+  }
+}
+
+}  // namespace
+
+absl::Status RunWorker(const WorkerOptions& options, const WorkerParts& parts) {
+  if (!absl::StartsWith(options.coordinator, "unix:")) {
+    FACET_RETURN_IF_ERROR(
+        Annotate(ParseHostPort(options.coordinator).status(), "coordinator"));
+  }
+  Departure departure;
+  std::unique_ptr<SignalWatcher> signals;
+  if (options.handle_signals) {
+    signals = std::make_unique<SignalWatcher>([&](const std::string& name) {
+      departure.Ask(absl::StrCat("it received ", name));
+    });
+  }
+  const absl::Status status = JoinAndServe(options, parts, departure);
+  if (departure.asked() && status.code() == absl::StatusCode::kCancelled) {
+    return absl::OkStatus();
+  }
+  return status;
+}
+
+}  // namespace facet

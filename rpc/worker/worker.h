@@ -1,0 +1,44 @@
+// One worker process: finds its coordinator, joins, serves its rank until told
+// to leave.
+#ifndef FACET_RPC_WORKER_WORKER_H_
+#define FACET_RPC_WORKER_WORKER_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "rpc/worker/worker_parts.h"
+
+namespace facet {
+
+struct WorkerOptions {
+  std::string coordinator;  // HOST:PORT
+  // How long to keep trying to reach the coordinator.
+  absl::Duration join_timeout = absl::Minutes(5);
+  // Where this machine keeps the model; empty: where the coordinator says.
+  std::string model_directory;
+  // Numeric address peers reach this worker at; empty: the one it reaches the
+  // coordinator from.
+  std::string comm_host;
+  // True: SIGTERM and SIGINT finish the running step and leave. Blocks both in
+  // the calling thread, so call it before any other thread exists.
+  bool handle_signals = true;
+};
+
+// Environment: FACET_JOIN_TOKEN, the token of the cluster; FACET_BUILD_ID.
+//
+// Returns OK after leaving in order. Errors:
+//   INVALID_ARGUMENT     an address that is none; FACET_ISA names nothing
+//   usable DEADLINE_EXCEEDED    "cannot reach coordinator at HOST:PORT"
+//   FAILED_PRECONDITION  the coordinator refuses this worker: the cluster is
+//                        complete, or of another build or numerics mode
+//   UNAVAILABLE          the coordinator was lost
+//   and those of RankRunner
+absl::Status RunWorker(const WorkerOptions& options);
+
+// The same from given parts.
+absl::Status RunWorker(const WorkerOptions& options, const WorkerParts& parts);
+
+}  // namespace facet
+
+#endif  // FACET_RPC_WORKER_WORKER_H_

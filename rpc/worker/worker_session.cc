@@ -1,0 +1,239 @@
+#include "rpc/worker/worker_session.h"
+
+#include <chrono>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "kernels/base/status_macros.h"
+#include "kernels/base/thread_pool.h"
+#include "rpc/convert/control_convert.h"
+
+namespace facet {
+namespace {
+
+constexpr char kAsked[] = "asked to leave";
+
+bool IsRequestToLeave(const absl::Status& status) {
+  return status.code() == absl::StatusCode::kCancelled &&
+         status.message() == kAsked;
+}
+
+}  // namespace
+
+WorkerSession::WorkerSession(CoordinatorLink* link, const WorkerParts* parts,
+                             WorkerSessionOptions options)
+    : link_(link),
+      parts_(parts),
+      options_(std::move(options)),
+      heard_(absl::Now()) {}
+
+WorkerSession::~WorkerSession() = default;
+
+bool WorkerSession::accepted() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return accepted_;
+}
+
+bool WorkerSession::loading() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return loading_;
+}
+
+absl::Status WorkerSession::Run(CommPort port) {
+  link_->Send(options_.registration);
+  std::thread reader([this] { ReadMessages(); });
+  std::thread heart([this] { SendHeartbeats(); });
+
+  absl::Status status = TakePlace(std::move(port));
+  if (status.ok()) status = RunSteps();
+
+  absl::Status farewell = status;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    over_ = true;
+    if (!leave_.empty()) farewell = absl::UnavailableError(leave_);
+    changed_.notify_all();
+  }
+  heart.join();
+  if (!farewell.ok() && !IsRequestToLeave(farewell)) {
+    link_->Send(WorkerFailed{farewell});
+  }
+  link_->FinishSending();
+  {
+    // The coordinator ends the stream in answer; one that does not is not worth
+    // waiting for.
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait_for(lock, std::chrono::seconds(2),
+                      [this] { return !lost_.ok(); });
+  }
+  link_->Cancel();
+  reader.join();
+  return IsRequestToLeave(status) ? absl::OkStatus() : status;
+}
+
+void WorkerSession::Leave(const std::string& reason) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (leave_.empty()) leave_ = reason.empty() ? kAsked : reason;
+  changed_.notify_all();
+}
+
+absl::StatusOr<CoordinatorMessage> WorkerSession::Next() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  changed_.wait(lock, [this] {
+    return !inbox_.empty() || !leave_.empty() || !lost_.ok();
+  });
+  if (!leave_.empty()) return absl::CancelledError(kAsked);
+  if (!inbox_.empty()) {
+    CoordinatorMessage message = std::move(inbox_.front());
+    inbox_.pop_front();
+    return message;
+  }
+  return lost_;
+}
+
+absl::Status WorkerSession::TakePlace(CommPort port) {
+  FACET_ASSIGN_OR_RETURN(CoordinatorMessage message, Next());
+  if (auto* refused = std::get_if<WorkerRefused>(&message)) {
+    return Annotate(refused->status, "the coordinator refused this worker");
+  }
+  if (std::holds_alternative<WorkerShutdown>(message)) {
+    return absl::CancelledError(kAsked);
+  }
+  auto* place = std::get_if<WorkerAssignment>(&message);
+  if (place == nullptr) {
+    return absl::InternalError("the coordinator sent a step before a place");
+  }
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    loading_ = true;
+  }
+  if (!place->cpus.empty()) PinThisThread(place->cpus[0]);
+
+  HostCommOptions comm;
+  comm.rank = place->rank;
+  comm.endpoints = place->endpoints;
+  comm.world_key = place->world_key;
+  comm.timeout = place->comm_timeout;
+  FACET_ASSIGN_OR_RETURN(std::unique_ptr<Communicator> world,
+                         port.connect(comm));
+  port.connect = nullptr;  // closes the listener
+
+  RankOptions rank;
+  rank.model_directory = options_.model_directory.empty()
+                             ? place->model_directory
+                             : options_.model_directory;
+  rank.parallelism = place->parallelism;
+  rank.rank = place->rank;
+  rank.num_threads = place->threads;
+  rank.cpus = place->cpus;
+  rank.numerics = place->numerics;
+  rank.pools = place->pools;
+  rank.max_step_tokens = place->max_step_tokens;
+  rank.check_weights = place->check_weights;
+  const LoadProgress progress = [this](int64_t done, int64_t total) {
+    link_->Send(WorkerProgress{done, total});
+  };
+  FACET_ASSIGN_OR_RETURN(std::unique_ptr<RankRunner> runner,
+                         parts_->load(rank, std::move(world), progress));
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    loading_ = false;
+    runner_ = std::move(runner);
+  }
+  link_->Send(WorkerReady{});
+  return absl::OkStatus();
+}
+
+absl::Status WorkerSession::RunSteps() {
+  while (true) {
+    FACET_ASSIGN_OR_RETURN(const CoordinatorMessage message, Next());
+    if (std::holds_alternative<WorkerShutdown>(message)) {
+      return absl::CancelledError(kAsked);
+    }
+    if (const auto* refused = std::get_if<WorkerRefused>(&message)) {
+      return refused->status;
+    }
+    const auto* plan = std::get_if<StepPlan>(&message);
+    if (plan == nullptr) {
+      return absl::InternalError("the coordinator gave a second place");
+    }
+    FACET_RETURN_IF_ERROR(RunStep(*plan));
+  }
+}
+
+absl::Status WorkerSession::RunStep(const StepPlan& plan) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (!lost_.ok()) return lost_;
+    running_ = true;
+  }
+  absl::StatusOr<StepResult> result = runner_->Run(plan);
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    running_ = false;
+    heard_ = absl::Now();  // of a coordinator that had nothing to say meanwhile
+    // An aborted step fails with this reason; the reason says it better.
+    if (!result.ok() && !lost_.ok()) return lost_;
+  }
+  FACET_RETURN_IF_ERROR(result.status());
+  for (const LogitsBlock& block : result->logits) {
+    for (LogitsPiece& piece : CutLogits(plan.step, block)) {
+      if (!link_->Send(std::move(piece))) break;
+    }
+  }
+  result->logits.clear();
+  // A failed send shows as the end of the stream in Next().
+  link_->Send(*std::move(result));
+  return absl::OkStatus();
+}
+
+void WorkerSession::ReadMessages() {
+  while (true) {
+    absl::StatusOr<CoordinatorMessage> message = link_->Read();
+    if (!message.ok()) {
+      Lose(message.status());
+      return;
+    }
+    std::lock_guard<std::mutex> lock(mutex_);
+    heard_ = absl::Now();
+    if (std::holds_alternative<Heartbeat>(*message)) continue;
+    if (std::holds_alternative<WorkerAssignment>(*message)) accepted_ = true;
+    inbox_.push_back(*std::move(message));
+    changed_.notify_all();
+  }
+}
+
+void WorkerSession::Lose(const absl::Status& status) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (lost_.ok()) {
+    lost_ =
+        Annotate(status, over_ ? "the stream is over" : "lost the coordinator");
+  }
+  if (runner_ != nullptr && !over_) runner_->Abort(lost_);
+  changed_.notify_all();
+}
+
+void WorkerSession::SendHeartbeats() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  while (!over_) {
+    changed_.wait_for(lock,
+                      absl::ToChronoMilliseconds(options_.heartbeat_interval),
+                      [this] { return over_; });
+    if (over_ || !lost_.ok()) return;
+    const bool silent = !running_ && !loading_ &&
+                        absl::Now() - heard_ > options_.coordinator_timeout;
+    lock.unlock();
+    // A stream that takes nothing more wakes the reader, which knows why.
+    if (silent || !link_->Send(Heartbeat{})) link_->Cancel();
+    lock.lock();
+    if (silent && lost_.ok()) {
+      lost_ = absl::UnavailableError(
+          absl::StrCat("lost the coordinator: not heard of for ",
+                       absl::FormatDuration(options_.coordinator_timeout)));
+    }
+  }
+}
+
+}  // namespace facet

@@ -1,0 +1,82 @@
+// The worker's side of one stream: takes a place, loads, runs the steps it is
+// sent, leaves. Knows no address, no signal and no gRPC.
+#ifndef FACET_RPC_WORKER_WORKER_SESSION_H_
+#define FACET_RPC_WORKER_WORKER_SESSION_H_
+
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "rpc/convert/control_messages.h"
+#include "rpc/worker/coordinator_link.h"
+#include "rpc/worker/worker_parts.h"
+
+namespace facet {
+
+struct WorkerSessionOptions {
+  WorkerRegistration registration;
+  // Replaces the directory the coordinator names, where not empty.
+  std::string model_directory;
+  absl::Duration heartbeat_interval = absl::Milliseconds(500);
+  // A coordinator not heard of for so long, while no step runs, is gone.
+  absl::Duration coordinator_timeout = absl::Seconds(30);
+};
+
+// Three threads: the caller's loads and runs steps, one reads, so that the loss
+// of the coordinator aborts a step that waits for a peer, and one sends
+// heartbeats.
+class WorkerSession {
+ public:
+  // `link` and `parts` outlive the session.
+  WorkerSession(CoordinatorLink* link, const WorkerParts* parts,
+                WorkerSessionOptions options);
+  ~WorkerSession();
+
+  // Returns when the coordinator says so or Leave() was called: OK. Otherwise
+  // what went wrong; the coordinator has been told if it was there to hear it.
+  absl::Status Run(CommPort port);
+
+  // Lets the running step finish, tells the coordinator why, and makes Run()
+  // return OK. From any thread.
+  void Leave(const std::string& reason);
+
+  // The coordinator took this worker.
+  bool accepted() const;
+  // A place was given and what it needs is being loaded; Leave() waits for
+  // that.
+  bool loading() const;
+
+ private:
+  absl::Status TakePlace(CommPort port);
+  absl::Status RunSteps();
+  absl::Status RunStep(const StepPlan& plan);
+  // The next message but heartbeats; an error when the session is over.
+  absl::StatusOr<CoordinatorMessage> Next();
+  void ReadMessages();
+  void SendHeartbeats();
+  void Lose(const absl::Status& status);
+
+  CoordinatorLink* const link_;
+  const WorkerParts* const parts_;
+  const WorkerSessionOptions options_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<CoordinatorMessage> inbox_;
+  bool accepted_ = false;
+  bool loading_ = false;
+  bool running_ = false;  // a step
+  bool over_ = false;     // Run() is returning
+  std::string leave_;     // why, once asked to
+  absl::Status lost_;     // why the stream is over
+  absl::Time heard_;
+  std::unique_ptr<RankRunner> runner_;  // set once, under mutex_
+};
+
+}  // namespace facet
+
+#endif  // FACET_RPC_WORKER_WORKER_SESSION_H_
