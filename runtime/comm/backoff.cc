@@ -1,0 +1,47 @@
+#include "runtime/comm/backoff.h"
+
+#include <sched.h>
+#include <time.h>
+
+#include <algorithm>
+#include <thread>
+
+namespace facet {
+namespace {
+
+constexpr int kPauseRounds = 200;
+constexpr int64_t kYieldNs = 50'000;
+
+int64_t NowNs() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
+}  // namespace
+
+bool Backoff::Spin() {
+  if (round_ < kPauseRounds && !oversubscribed_) {
+    ++round_;
+    __builtin_ia32_pause();
+    return true;
+  }
+  const int64_t now = NowNs();
+  if (round_ <= kPauseRounds) {
+    round_ = kPauseRounds + 1;
+    spin_end_ns_ = now + kYieldNs;
+  }
+  if (now >= spin_end_ns_) return false;
+  sched_yield();
+  return true;
+}
+
+int UsableProcessors() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof(set), &set) == 0) {
+    return std::max(1, CPU_COUNT(&set));
+  }
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+
+}  // namespace facet

@@ -1,0 +1,27 @@
+// The few socket calls the communicator needs, with errors that name the
+// address. IPv4 and IPv6, numeric addresses only: "10.0.0.7:4123", "[::1]:80".
+#ifndef FACET_RUNTIME_COMM_SOCKET_H_
+#define FACET_RUNTIME_COMM_SOCKET_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "runtime/comm/unique_fd.h"
+
+namespace facet {
+
+// Listens on a free port, non-blocking; `*port` becomes the port.
+absl::StatusOr<UniqueFd> ListenOnFreePort(const std::string& host, int* port);
+
+// Begins to connect, non-blocking: the socket becomes writable when it is done.
+absl::StatusOr<UniqueFd> StartConnect(const std::string& address);
+
+// Sends small messages at once. Failure only costs time, so there is no error.
+void SetNoDelay(int fd);
+
+// "host:port", with brackets around an IPv6 host.
+std::string JoinHostPort(const std::string& host, int port);
+
+}  // namespace facet
+
+#endif  // FACET_RUNTIME_COMM_SOCKET_H_
