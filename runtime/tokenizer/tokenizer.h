@@ -3,6 +3,7 @@
 #ifndef FACET_RUNTIME_TOKENIZER_TOKENIZER_H_
 #define FACET_RUNTIME_TOKENIZER_TOKENIZER_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -15,12 +16,22 @@
 
 namespace facet {
 
+// Bytes [begin, end) of a text.
+struct TextRange {
+  size_t begin = 0;
+  size_t end = 0;
+};
+
 struct EncodeOptions {
   // Special tokens written out in the text become their ids; off for text of
   // users, where "<bos>" is five characters.
   bool parse_special = true;
   // Runs the file's post-processor, which may add <bos>.
   bool add_special = false;
+  // Parts of the text that came from users, sorted and disjoint: no special
+  // token is recognised that overlaps one of them. Merging runs on across their
+  // borders, as if they were not there.
+  absl::Span<const TextRange> plain = {};
 };
 
 // Immutable after Load(), so threads may share one.
@@ -40,7 +51,7 @@ class Tokenizer {
   // Linear in the length of `text` up to a logarithm.
   //
   // Errors: INVALID_ARGUMENT when `text` is not valid UTF-8, naming the byte
-  // offset.
+  // offset, or is longer than 1 GiB.
   virtual absl::StatusOr<std::vector<int32_t>> Encode(
       absl::string_view text, const EncodeOptions& options) const = 0;
 
@@ -60,14 +71,16 @@ class Tokenizer {
 };
 
 // Decodes a growing sequence. The concatenation of all pieces equals Decode()
-// of all ids, and no piece ends inside a character.
+// of all ids, and no piece ends inside a character. A run of byte tokens is
+// held until it ends, because one more byte may still turn all of it into
+// U+FFFD.
 class StreamDecoder {
  public:
   // `tokenizer` outlives the decoder.
   StreamDecoder(const Tokenizer* tokenizer, bool skip_special);
 
-  // The text that became certain with this token; often empty in the middle of
-  // a run of byte tokens. REQUIRES: 0 <= id < vocab_size().
+  // The text that became certain with this token; empty inside a run of byte
+  // tokens. REQUIRES: 0 <= id < vocab_size().
   std::string Push(int32_t id);
 
   // What is still held back.
@@ -76,7 +89,7 @@ class StreamDecoder {
  private:
   const Tokenizer* tokenizer_;
   bool skip_special_;
-  std::vector<int32_t> pending_;  // byte tokens that are no whole text yet
+  std::vector<int32_t> pending_;  // the run of byte tokens at the end
 };
 
 }  // namespace facet
