@@ -11,6 +11,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "rpc/coordinator/answer_stream.h"
 #include "runtime/config/model_config.h"
 #include "runtime/executor/executor.h"
 #include "runtime/plan/step_plan.h"
@@ -23,7 +25,8 @@ struct GenerateRequest {
   SamplingParams sampling;
   int64_t max_tokens = 256;
   std::vector<int32_t> stop_ids;  // end the answer; the stop id is reported
-  std::vector<std::string> stop_strings;  // end it before they are shown
+  // End it before they are shown. At most 16 of 1 to 256 bytes.
+  std::vector<std::string> stop_strings;
   // Rows of logits for the prompt instead of an answer (max_tokens 0).
   bool prompt_logits = false;
 };
@@ -34,7 +37,8 @@ const char* Name(FinishReason reason);
 // What happened since the last event of the same request.
 struct GenerateEvent {
   std::vector<SampledToken> tokens;
-  std::string text;  // newly certain; special tokens left out
+  std::string text;  // newly certain; special tokens and stop id left out
+  std::vector<AnswerPart> parts;  // the same text by kind
   std::vector<LogitsBlock> logits;
   FinishReason finish = FinishReason::kNone;  // set on the last event
   absl::Status status;                        // of the last event
@@ -51,7 +55,8 @@ class Engine {
   using Callback = std::function<void(GenerateEvent event)>;
 
   // `executor`, `model` and `tokenizer` outlive the engine; `tokenizer` may be
-  // null, then events carry no text and stop_strings are refused.
+  // null, then events carry no text and stop_strings are refused. Destroying
+  // the engine ends what has not ended with kError and UNAVAILABLE.
   static std::unique_ptr<Engine> Create(Executor* executor,
                                         const ModelConfig* model,
                                         const Tokenizer* tokenizer,
@@ -66,15 +71,21 @@ class Engine {
   //                       range, prompt longer than the KV memory or the
   //                       model's context
   //   RESOURCE_EXHAUSTED  the queue is full
-  //   UNAVAILABLE         the executor has failed or Shutdown() was called
+  //   UNAVAILABLE         the executor has failed or Drain() was called
   virtual absl::StatusOr<uint64_t> Submit(GenerateRequest request,
                                           Callback callback) = 0;
 
-  // Ends a request with kCancelled; without effect when it has ended.
+  // Ends a request with kCancelled; without effect when it has ended. A
+  // callback may call it.
   virtual void Cancel(uint64_t request) = 0;
 
-  // Admits nothing more, ends what runs as it would end, then returns.
+  // Admits nothing more, ends what runs as it would end, then returns. What
+  // has not ended after `grace` ends with kError and UNAVAILABLE.
   virtual void Drain(absl::Duration grace) = 0;
+
+  // Not OK once the executor has failed; every request has ended by then, and
+  // none is taken any more.
+  virtual absl::Status health() const = 0;
 };
 
 }  // namespace facet

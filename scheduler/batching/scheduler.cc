@@ -76,9 +76,9 @@ absl::Status Scheduler::Check(const SequenceRequest& request) const {
   return absl::OkStatus();
 }
 
-SequenceId Scheduler::Add(SequenceRequest request) {
+void Scheduler::Add(SequenceId id, SequenceRequest request) {
   Sequence sequence;
-  sequence.id = SequenceId{next_sequence_++};
+  sequence.id = id;
   sequence.prompt_length = static_cast<int64_t>(request.prompt.size());
   sequence.tokens = std::move(request.prompt);
   // The last token of an answer is never fed back, so it takes no position.
@@ -87,7 +87,6 @@ SequenceId Scheduler::Add(SequenceRequest request) {
   if (request.prompt_logits) request.max_tokens = 0;
   sequence.request = std::move(request);
   waiting_.push_back(std::move(sequence));
-  return waiting_.back().id;
 }
 
 void Scheduler::Cancel(SequenceId sequence) {

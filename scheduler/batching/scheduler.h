@@ -73,8 +73,8 @@ class Scheduler {
   // Queues a request. max_tokens is cut to what context and KV memory leave
   // beside the prompt; the sequence then ends with kLength.
   //
-  // REQUIRES: Check(request) is OK.
-  SequenceId Add(SequenceRequest request);
+  // REQUIRES: Check(request) is OK; `id` was never used before.
+  void Add(SequenceId id, SequenceRequest request);
 
   // Forgets a sequence; its pages are free at once. Without effect when it has
   // ended. Between PlanStep() and Apply() too: what the step brings it is
@@ -127,7 +127,6 @@ class Scheduler {
   SequenceList waiting_;  // oldest first
   SequenceList running_;  // oldest first
   absl::flat_hash_map<SequenceId, SequenceList::iterator> by_id_;  // running
-  uint64_t next_sequence_ = 1;
 
   uint64_t next_step_ = 1;
   std::optional<StepPlan> planned_;   // not yet applied

@@ -81,6 +81,7 @@ TEST(SchedulerTest, EveryRequestEndsOnceWithItsOwnTokensHoweverBatched) {
     std::map<uint64_t, Expected> all;
     size_t to_add = 1 + random() % 12;
     size_t over = 0;
+    uint64_t next_id = 0;
     const auto cancel_one = [&] {
       auto one = all.begin();
       std::advance(one, random() % all.size());
@@ -104,7 +105,8 @@ TEST(SchedulerTest, EveryRequestEndsOnceWithItsOwnTokensHoweverBatched) {
                     scheduler.MostPositions());
           continue;
         }
-        const SequenceId id = scheduler.Add(request);
+        const SequenceId id = {++next_id};
+        scheduler.Add(id, request);
         request.max_tokens = std::min<int64_t>(
             request.max_tokens,
             scheduler.MostPositions() - request.prompt.size() + 1);
@@ -167,11 +169,13 @@ TEST(SchedulerTest, DecodeGoesBeforePrefillInOneStep) {
   SequenceRequest request;
   request.prompt = {1, 2, 3};
   request.max_tokens = 5;
-  const SequenceId first = scheduler.Add(request);
+  const SequenceId first = {1};
+  scheduler.Add(first, request);
   ASSERT_TRUE(scheduler.Apply(*executor.Execute(*scheduler.PlanStep())).ok());
 
   request.prompt.assign(40, 7);
-  const SequenceId second = scheduler.Add(request);
+  const SequenceId second = {2};
+  scheduler.Add(second, request);
   const StepPlan plan = *scheduler.PlanStep();
   ASSERT_EQ(plan.slices.size(), 2u);
   EXPECT_EQ(plan.slices[0].sequence, first);
@@ -193,12 +197,14 @@ TEST(SchedulerTest, ALargeRequestIsNotOvertakenForever) {
   SequenceRequest large;
   large.prompt.assign(60, 5);
   large.max_tokens = 10;
-  scheduler.Add(small);
-  const SequenceId large_id = scheduler.Add(large);
+  const SequenceId large_id = {2};
+  scheduler.Add(SequenceId{1}, small);
+  scheduler.Add(large_id, large);
 
   bool large_ran = false;
-  for (int step = 0; step < 30 && !large_ran; ++step) {
-    scheduler.Add(small);  // a stream of small ones that would all fit
+  for (uint64_t step = 0; step < 30 && !large_ran; ++step) {
+    scheduler.Add(SequenceId{3 + step},
+                  small);  // a stream of small ones that would all fit
     const StepPlan plan = *scheduler.PlanStep();
     for (const SequenceSlice& slice : plan.slices) {
       large_ran |= slice.sequence == large_id;
@@ -238,7 +244,7 @@ TEST(SchedulerTest, AResultThatDoesNotAnswerThePlanIsAnError) {
     FakeExecutor executor = ExecutorFor(SmallLimits());
     SequenceRequest request;
     request.prompt = {1, 2};
-    scheduler.Add(request);
+    scheduler.Add(SequenceId{1}, request);
     StepResult result = *executor.Execute(*scheduler.PlanStep());
     change(&result);
     return scheduler.Apply(result).status();

@@ -1,0 +1,285 @@
+#include "rpc/coordinator/engine.h"
+
+#include <future>
+#include <memory>
+#include <mutex>
+#include <random>
+
+#include "gtest/gtest.h"
+#include "runtime/executor/fake_executor.h"
+
+namespace facet {
+namespace {
+
+const Tokenizer& TestTokenizer() {
+  static const Tokenizer& tokenizer = []() -> const Tokenizer& {
+    auto loaded = Tokenizer::Load("tests/testdata/tokenizer");
+    EXPECT_TRUE(loaded.ok()) << loaded.status();
+    return *loaded->release();
+  }();
+  return tokenizer;
+}
+
+// What a request brought, and a future that is ready at its end.
+struct Outcome {
+  std::vector<int32_t> tokens;
+  std::string text;
+  int64_t logits_rows = 0;
+  FinishReason finish = FinishReason::kNone;
+  absl::Status status;
+  int finishes = 0;
+  int events = 0;
+  std::promise<void> ended;
+
+  void Add(GenerateEvent event) {
+    ++events;
+    for (const SampledToken& token : event.tokens) {
+      tokens.push_back(token.token);
+    }
+    for (const LogitsBlock& block : event.logits) logits_rows += block.rows;
+    text += event.text;
+    if (event.finish == FinishReason::kNone) return;
+    finish = event.finish;
+    status = event.status;
+    if (++finishes == 1) ended.set_value();
+  }
+};
+
+class EngineTest : public testing::Test {
+ protected:
+  EngineTest() {
+    model_.vocab_size = TestTokenizer().vocab_size();
+    model_.sliding_window = 12;
+    model_.max_position_embeddings = 500;
+    fake_.pools = {.page_tokens = 4, .sliding_pages = 60, .global_pages = 100};
+    fake_.vocab_size = model_.vocab_size;
+    fake_.sliding_window = model_.sliding_window;
+    limits_.max_step_tokens = fake_.max_step_tokens = 16;
+    limits_.max_sequences = 6;
+  }
+
+  Engine& engine() {
+    if (engine_ == nullptr) {
+      executor_ = std::make_unique<FakeExecutor>(fake_);
+      engine_ =
+          Engine::Create(executor_.get(), &model_, &TestTokenizer(), limits_);
+    }
+    return *engine_;
+  }
+
+  absl::StatusOr<uint64_t> Submit(const GenerateRequest& request,
+                                  std::shared_ptr<Outcome> outcome) {
+    return engine().Submit(request, [outcome](GenerateEvent event) {
+      outcome->Add(std::move(event));
+    });
+  }
+
+  std::shared_ptr<Outcome> Run(const GenerateRequest& request) {
+    auto outcome = std::make_shared<Outcome>();
+    const auto id = Submit(request, outcome);
+    EXPECT_TRUE(id.ok()) << id.status();
+    if (id.ok()) outcome->ended.get_future().wait();
+    return outcome;
+  }
+
+  std::vector<int32_t> AnswerAlone(std::vector<int32_t> tokens,
+                                   int64_t count) const {
+    const size_t prompt = tokens.size();
+    while (tokens.size() < prompt + count) {
+      tokens.push_back(FakeExecutor::NextToken(tokens, model_.vocab_size));
+    }
+    return {tokens.begin() + prompt, tokens.end()};
+  }
+
+  ModelConfig model_;
+  FakeExecutorOptions fake_;
+  EngineLimits limits_;
+  std::unique_ptr<FakeExecutor> executor_;
+  std::unique_ptr<Engine> engine_;
+};
+
+GenerateRequest Prompt(std::vector<int32_t> tokens, int64_t max_tokens) {
+  GenerateRequest request;
+  request.prompt = std::move(tokens);
+  request.max_tokens = max_tokens;
+  return request;
+}
+
+TEST_F(EngineTest, ManyRequestsAtOnceGetTheTokensTheyWouldGetAlone) {
+  std::mt19937 random(3);
+  std::vector<std::pair<GenerateRequest, std::shared_ptr<Outcome>>> all;
+  for (int i = 0; i < 60; ++i) {
+    std::vector<int32_t> prompt(1 + random() % 40);
+    for (int32_t& id : prompt) id = random() % model_.vocab_size;
+    all.emplace_back(Prompt(prompt, 1 + random() % 30),
+                     std::make_shared<Outcome>());
+    ASSERT_TRUE(Submit(all.back().first, all.back().second).ok());
+  }
+  for (auto& [request, outcome] : all) {
+    outcome->ended.get_future().wait();
+    const auto expected = AnswerAlone(request.prompt, request.max_tokens);
+    EXPECT_EQ(outcome->tokens, expected);
+    EXPECT_EQ(outcome->text, *TestTokenizer().Decode(expected, true));
+    EXPECT_EQ(outcome->finish, FinishReason::kLength);
+    EXPECT_EQ(outcome->finishes, 1);
+  }
+}
+
+TEST_F(EngineTest, AStopIdIsReportedAndNotPartOfTheText) {
+  const std::vector<int32_t> answer = AnswerAlone({5, 6}, 8);
+  GenerateRequest request = Prompt({5, 6}, 20);
+  request.stop_ids = {answer[7]};
+  const auto outcome = Run(request);
+  EXPECT_EQ(outcome->tokens, answer);
+  EXPECT_EQ(outcome->finish, FinishReason::kStop);
+  EXPECT_EQ(outcome->text, *TestTokenizer().Decode({answer.data(), 7}, true));
+}
+
+TEST_F(EngineTest, AStopStringAcrossTokensEndsTheAnswerBeforeIt) {
+  const std::vector<int32_t> answer = AnswerAlone({5, 6}, 20);
+  const std::string whole = *TestTokenizer().Decode(answer, true);
+  // From the middle of the text, so that it covers several tokens.
+  const std::string stop = whole.substr(whole.size() / 2, 8);
+  GenerateRequest request = Prompt({5, 6}, 20);
+  request.stop_strings = {stop};
+  const auto outcome = Run(request);
+  EXPECT_EQ(outcome->finish, FinishReason::kStop);
+  EXPECT_EQ(outcome->text, whole.substr(0, whole.find(stop)));
+  EXPECT_LT(outcome->tokens.size(), answer.size());
+}
+
+TEST_F(EngineTest, PromptLogitsBringEveryRowAndNoToken) {
+  GenerateRequest request = Prompt(std::vector<int32_t>(37, 9), 0);
+  request.prompt_logits = true;
+  const auto outcome = Run(request);
+  EXPECT_EQ(outcome->logits_rows, 37);
+  EXPECT_TRUE(outcome->tokens.empty());
+  EXPECT_EQ(outcome->finish, FinishReason::kLength);
+}
+
+TEST_F(EngineTest, CancelFreesThePagesAndEndsOnce) {
+  std::promise<void> fifth_step, cancelled;
+  fake_.before_step = [&](const StepPlan& plan) {
+    if (plan.step == 5) {
+      fifth_step.set_value();
+      cancelled.get_future().wait();
+    }
+    return absl::OkStatus();
+  };
+  auto outcome = std::make_shared<Outcome>();
+  const auto id = Submit(Prompt({1}, 300), outcome);
+  ASSERT_TRUE(id.ok());
+  fifth_step.get_future().wait();
+  engine().Cancel(*id);
+  engine().Cancel(*id);
+  cancelled.set_value();
+  outcome->ended.get_future().wait();
+  EXPECT_EQ(outcome->finish, FinishReason::kCancelled);
+  engine().Drain(absl::Seconds(60));
+  EXPECT_EQ(outcome->finishes, 1);
+  EXPECT_EQ(outcome->tokens.size(), 5u);
+  EXPECT_EQ(executor_->pages_held(), 0);
+}
+
+TEST_F(EngineTest, AFailedStepEndsEveryRequestWithItsStatus) {
+  fake_.before_step = [](const StepPlan& plan) {
+    return plan.step < 4 ? absl::OkStatus()
+                         : absl::UnavailableError("worker 1 is gone");
+  };
+  limits_.max_sequences = 2;  // the others wait
+  std::vector<std::shared_ptr<Outcome>> outcomes;
+  for (int i = 0; i < 5; ++i) {
+    outcomes.push_back(std::make_shared<Outcome>());
+    const auto id = Submit(Prompt({1, 2, 3}, 50), outcomes.back());
+    if (!id.ok()) {  // came after the failure
+      EXPECT_EQ(id.status().code(), absl::StatusCode::kUnavailable);
+      outcomes.pop_back();
+    }
+  }
+  for (const auto& outcome : outcomes) {
+    outcome->ended.get_future().wait();
+    EXPECT_EQ(outcome->finish, FinishReason::kError);
+    EXPECT_EQ(outcome->status.message(), "worker 1 is gone");
+  }
+  EXPECT_FALSE(engine().health().ok());
+  EXPECT_EQ(Submit(Prompt({1}, 1), std::make_shared<Outcome>()).status().code(),
+            absl::StatusCode::kUnavailable);
+  engine().Cancel(1);  // and nothing breaks
+  engine().Drain(absl::ZeroDuration());
+}
+
+TEST_F(EngineTest, AFullQueueRefusesAtOnce) {
+  std::promise<void> go;
+  std::shared_future<void> may_go = go.get_future().share();
+  fake_.before_step = [may_go](const StepPlan&) {
+    may_go.wait();
+    return absl::OkStatus();
+  };
+  limits_.max_sequences = 1;
+  limits_.max_queue = 3;
+  std::vector<std::shared_ptr<Outcome>> accepted;
+  absl::Status refused;
+  for (int i = 0; i < 10; ++i) {
+    auto outcome = std::make_shared<Outcome>();
+    const auto id = Submit(Prompt({1}, 2), outcome);
+    if (id.ok()) {
+      accepted.push_back(outcome);
+    } else {
+      refused = id.status();
+    }
+  }
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_GE(accepted.size(), 3u);
+  EXPECT_LE(accepted.size(), 4u);
+  go.set_value();
+  for (const auto& outcome : accepted) {
+    outcome->ended.get_future().wait();
+    EXPECT_EQ(outcome->finish, FinishReason::kLength);
+  }
+}
+
+TEST_F(EngineTest, DrainEndsWhatRunsAndTakesNothingNew) {
+  auto outcome = std::make_shared<Outcome>();
+  ASSERT_TRUE(Submit(Prompt({1}, 100), outcome).ok());
+  engine().Drain(absl::Seconds(60));
+  EXPECT_EQ(outcome->finish, FinishReason::kLength);
+  EXPECT_EQ(Submit(Prompt({1}, 1), std::make_shared<Outcome>()).status().code(),
+            absl::StatusCode::kUnavailable);
+}
+
+TEST_F(EngineTest, WhatTheGracePeriodDoesNotCoverEndsUnavailable) {
+  fake_.before_step = [](const StepPlan&) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    return absl::OkStatus();
+  };
+  auto outcome = std::make_shared<Outcome>();
+  ASSERT_TRUE(Submit(Prompt({1}, 390), outcome).ok());
+  engine().Drain(absl::Milliseconds(20));
+  EXPECT_EQ(outcome->finish, FinishReason::kError);
+  EXPECT_EQ(outcome->status.code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(EngineTest, RefusalsNameTheField) {
+  const auto refusal = [&](const GenerateRequest& request) {
+    const auto id = Submit(request, std::make_shared<Outcome>());
+    EXPECT_EQ(id.status().code(), absl::StatusCode::kInvalidArgument);
+    return std::string(id.status().message());
+  };
+  EXPECT_NE(refusal(Prompt({}, 1)).find("prompt"), std::string::npos);
+  EXPECT_NE(refusal(Prompt({-4}, 1)).find("-4"), std::string::npos);
+  EXPECT_NE(refusal(Prompt({1}, 0)).find("max_tokens"), std::string::npos);
+  EXPECT_NE(refusal(Prompt(std::vector<int32_t>(450, 1), 1)).find("KV memory"),
+            std::string::npos);
+  GenerateRequest request = Prompt({1}, 1);
+  request.sampling.temperature = -1;
+  EXPECT_NE(refusal(request).find("temperature"), std::string::npos);
+  request.sampling = SamplingParams();
+  request.sampling.top_p = 0;
+  EXPECT_NE(refusal(request).find("top_p"), std::string::npos);
+  request.sampling = SamplingParams();
+  request.stop_strings = {""};
+  EXPECT_NE(refusal(request).find("stop"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace facet
