@@ -14,12 +14,17 @@
 
 namespace facet {
 
-// theta^(-2 i / head_dim) / factor in f32, i < rotated_pairs.
+// 1 / theta^(2 i / head_dim) / factor, i < rotated_pairs: the exponent, the
+// power and each quotient rounded to f32 in turn. REQUIRES: theta > 0, factor >
+// 0.
 std::vector<float> RopeFrequencies(double theta, int head_dim,
                                    int rotated_pairs, double factor);
 
-// cos and sin of f32(position * frequency), each rounded once from a sine of our
-// own in f64, so that all machines agree. cos, sin: [positions, frequencies].
+// cos and sin of f32(position * frequency), each rounded once from a sine of
+// our own in f64, so that all machines agree. cos, sin: [positions,
+// frequencies].
+//
+// REQUIRES: 0 <= position * frequency <= 2^22.
 void RopeTable(absl::Span<const int64_t> positions,
                absl::Span<const float> frequencies, float* cos, float* sin,
                ThreadPool& pool);
@@ -31,7 +36,7 @@ struct RopeArgs {
   int rotated_pairs = 0;       // <= head_dim / 2
   const float* cos = nullptr;  // [tokens, rotated_pairs]
   const float* sin = nullptr;
-  float* x = nullptr;  // [tokens, heads, head_dim], in place
+  float* x = nullptr;        // [tokens, heads, head_dim], in place
   int64_t token_stride = 0;  // elements
 };
 
