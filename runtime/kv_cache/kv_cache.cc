@@ -1,0 +1,174 @@
+#include "runtime/kv_cache/kv_cache.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/base/check.h"
+#include "kernels/base/status_macros.h"
+
+namespace facet {
+namespace {
+
+void Append(PageTable& table, const std::vector<PageId>& pages) {
+  for (PageId page : pages) table.pages.push_back(page.value);
+}
+
+void DropBefore(PageTable& table, int64_t first_page) {
+  const int64_t drop = std::min<int64_t>(first_page - table.first_page,
+                                         table.pages.size());
+  if (drop <= 0) return;
+  table.pages.erase(table.pages.begin(), table.pages.begin() + drop);
+  table.first_page += drop;
+}
+
+// Where each live sequence stands after the step, before anything is changed.
+absl::Status CheckSlice(const SequenceSlice& slice, int64_t length,
+                        int64_t sliding_end, int64_t global_end,
+                        int page_tokens, bool has_sliding, bool has_global) {
+  if (slice.start != length) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "step: sequence ", slice.sequence.value, " continues at position ",
+        slice.start, ", expected ", length));
+  }
+  const int64_t end = slice.start + static_cast<int64_t>(slice.tokens.size());
+  const int64_t pages = (end + page_tokens - 1) / page_tokens;
+  if (has_sliding &&
+      sliding_end + static_cast<int64_t>(slice.new_sliding_pages.size()) <
+          pages) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("step: sequence ", slice.sequence.value,
+                     " has too few sliding pages for position ", end - 1));
+  }
+  if (has_global &&
+      global_end + static_cast<int64_t>(slice.new_global_pages.size()) <
+          pages) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("step: sequence ", slice.sequence.value,
+                     " has too few global pages for position ", end - 1));
+  }
+  return absl::OkStatus();
+}
+
+template <typename T>
+void WriteRows(const PageTable& table, int page_tokens, const LayerPages& to,
+               const SequenceSlice& slice, int64_t begin, int64_t end,
+               const float* k, const float* v) {
+  const int64_t dim = to.head_dim;
+  for (int64_t t = begin; t < end; ++t) {
+    const int64_t position = slice.start + t;
+    const int64_t page =
+        table.pages[position / page_tokens - table.first_page];
+    for (int h = 0; h < to.kv_heads; ++h) {
+      const int64_t at = ((page * to.kv_heads + h) * page_tokens +
+                          position % page_tokens) *
+                         dim;
+      const int64_t from = (t * to.kv_heads + h) * dim;
+      T* k_out = static_cast<T*>(to.k) + at;
+      T* v_out = static_cast<T*>(to.v) + at;
+      for (int64_t d = 0; d < dim; ++d) {
+        if constexpr (sizeof(T) == 4) {
+          k_out[d] = k[from + d];
+          v_out[d] = v[from + d];
+        } else {
+          k_out[d] = ToBF16(k[from + d]);
+          v_out[d] = ToBF16(v[from + d]);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(
+    const ModelConfig& model, const ShardPlan& plan, int rank,
+    const KvPoolSizes& pools, KvFormat format) {
+  const DType dtype = format == KvFormat::kF32 ? DType::kF32 : DType::kBF16;
+  std::unique_ptr<KvCache> cache(new KvCache(pools, dtype));
+  cache->layers_.resize(model.num_layers());
+  const RankShard& shard = plan.shard(rank);
+  const auto reserve = [&](size_t bytes) -> absl::StatusOr<void*> {
+    if (bytes == 0) return nullptr;
+    void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (data == MAP_FAILED) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("KV cache: cannot reserve ", bytes,
+                       " bytes; give less --kv-memory"));
+    }
+    cache->regions_.push_back({data, bytes});
+    return data;
+  };
+  for (int64_t i = shard.layers.begin; i < shard.layers.end; ++i) {
+    const int layer = static_cast<int>(i);
+    if (!model.owns_kv(layer)) continue;
+    LayerPages& pages = cache->layers_[layer];
+    pages.kv_heads =
+        static_cast<int>(plan.KvHeads(model, rank, layer).size());
+    pages.head_dim = model.layers[layer].head_dim;
+    const size_t count = model.layers[layer].kind == LayerKind::kSliding
+                             ? pools.sliding_pages
+                             : pools.global_pages;
+    const size_t bytes = count * pages.kv_heads * pools.page_tokens *
+                         pages.head_dim * SizeOf(dtype);
+    FACET_ASSIGN_OR_RETURN(pages.k, reserve(bytes));
+    FACET_ASSIGN_OR_RETURN(pages.v, reserve(bytes));
+  }
+  for (int64_t i = shard.layers.begin; i < shard.layers.end; ++i) {
+    cache->layers_[i] = cache->layers_[model.layers[i].kv_source];
+  }
+  return cache;
+}
+
+KvCache::~KvCache() {
+  for (const Region& region : regions_) munmap(region.data, region.bytes);
+}
+
+absl::Status KvCache::Apply(const StepPlan& plan) {
+  const bool has_sliding = pools_.sliding_pages > 0;
+  const bool has_global = pools_.global_pages > 0;
+  for (const SequenceSlice& slice : plan.slices) {
+    const auto it = sequences_.find(slice.sequence);
+    const Sequence empty;
+    const Sequence& sequence = it == sequences_.end() ? empty : it->second;
+    FACET_RETURN_IF_ERROR(CheckSlice(
+        slice, sequence.length, sequence.sliding.end_page(),
+        sequence.global.end_page(), pools_.page_tokens, has_sliding,
+        has_global));
+  }
+  for (SequenceId sequence : plan.finished) sequences_.erase(sequence);
+  for (const SequenceSlice& slice : plan.slices) {
+    Sequence& sequence = sequences_[slice.sequence];
+    Append(sequence.sliding, slice.new_sliding_pages);
+    Append(sequence.global, slice.new_global_pages);
+    DropBefore(sequence.sliding, slice.sliding_first_page);
+    sequence.length =
+        slice.start + static_cast<int64_t>(slice.tokens.size());
+  }
+  return absl::OkStatus();
+}
+
+const PageTable& KvCache::table(SequenceId sequence, LayerKind kind) const {
+  const auto it = sequences_.find(sequence);
+  FACET_CHECK(it != sequences_.end());
+  return kind == LayerKind::kSliding ? it->second.sliding : it->second.global;
+}
+
+void KvCache::Write(int layer, LayerKind kind, const SequenceSlice& slice,
+                    const float* k, const float* v, ThreadPool& pool) {
+  const LayerPages& to = layers_[layer];
+  const PageTable& pages = table(slice.sequence, kind);
+  pool.ParallelFor(slice.tokens.size(), 32, [&](int64_t begin, int64_t end) {
+    if (dtype_ == DType::kF32) {
+      WriteRows<float>(pages, pools_.page_tokens, to, slice, begin, end, k, v);
+    } else {
+      WriteRows<BF16>(pages, pools_.page_tokens, to, slice, begin, end, k, v);
+    }
+  });
+}
+
+}  // namespace facet

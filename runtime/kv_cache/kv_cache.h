@@ -1,0 +1,96 @@
+// The K/V pages of one rank and the page tables of its live sequences. Which
+// pages a sequence gets is the coordinator's decision; this only stores.
+//
+// Every layer that owns K/V has its own array of pages for K and for V, shaped
+// [kv_heads, page_tokens, head_dim] of that layer, so layer classes never share
+// a page shape. A sharing layer reads its donor's pages and can't write them.
+#ifndef FACET_RUNTIME_KV_CACHE_KV_CACHE_H_
+#define FACET_RUNTIME_KV_CACHE_KV_CACHE_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "kernels/base/dtype.h"
+#include "kernels/base/thread_pool.h"
+#include "runtime/config/model_config.h"
+#include "runtime/plan/numerics.h"
+#include "runtime/plan/shard_plan.h"
+#include "runtime/plan/step_plan.h"
+
+namespace facet {
+
+// The pages of one sequence in one pool: entry i holds the positions from
+// (first_page + i) * page_tokens on.
+struct PageTable {
+  int64_t first_page = 0;
+  std::vector<int32_t> pages;
+  int64_t end_page() const {
+    return first_page + static_cast<int64_t>(pages.size());
+  }
+};
+
+// Where one layer's K and V lie.
+struct LayerPages {
+  void* k = nullptr;
+  void* v = nullptr;
+  int kv_heads = 0;
+  int head_dim = 0;
+};
+
+class KvCache {
+ public:
+  // Reserves the pools; memory is taken as pages are first written.
+  //
+  // Errors: RESOURCE_EXHAUSTED when the address space can't be had.
+  static absl::StatusOr<std::unique_ptr<KvCache>> Create(
+      const ModelConfig& model, const ShardPlan& plan, int rank,
+      const KvPoolSizes& pools, KvFormat format);
+  ~KvCache();
+
+  // Applies the grants, releases and ends of `plan` to the tables, or nothing
+  // at all.
+  //
+  // Errors: INVALID_ARGUMENT when a slice does not begin where its sequence
+  // ends, or its tables do not cover it.
+  absl::Status Apply(const StepPlan& plan);
+
+  // REQUIRES: the sequence is live.
+  const PageTable& table(SequenceId sequence, LayerKind kind) const;
+
+  const LayerPages& layer(int layer) const { return layers_[layer]; }
+  DType dtype() const { return dtype_; }
+  int page_tokens() const { return pools_.page_tokens; }
+
+  // Stores new keys and values [tokens, kv_heads, head_dim] of one slice in the
+  // pages of `layer`. REQUIRES: `layer` owns K/V on this rank.
+  void Write(int layer, LayerKind kind, const SequenceSlice& slice,
+             const float* k, const float* v, ThreadPool& pool);
+
+ private:
+  struct Sequence {
+    int64_t length = 0;
+    PageTable sliding;
+    PageTable global;
+  };
+  struct Region {
+    void* data = nullptr;
+    size_t bytes = 0;
+  };
+
+  KvCache(const KvPoolSizes& pools, DType dtype)
+      : pools_(pools), dtype_(dtype) {}
+
+  const KvPoolSizes pools_;
+  const DType dtype_;
+  std::vector<LayerPages> layers_;
+  std::vector<Region> regions_;
+  absl::flat_hash_map<SequenceId, Sequence> sequences_;
+};
+
+}  // namespace facet
+
+#endif  // FACET_RUNTIME_KV_CACHE_KV_CACHE_H_

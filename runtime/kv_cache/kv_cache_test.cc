@@ -1,0 +1,127 @@
+#include "runtime/kv_cache/kv_cache.h"
+
+#include <vector>
+
+#include "gtest/gtest.h"
+
+namespace facet {
+namespace {
+
+// Four layers: sliding, global, and a sharer of each.
+ModelConfig SmallModel() {
+  ModelConfig model;
+  model.vocab_size = 16;
+  model.hidden_size = 32;
+  model.query_heads = 4;
+  model.sliding_window = 40;
+  model.max_position_embeddings = 4096;
+  for (int i = 0; i < 4; ++i) {
+    LayerConfig layer;
+    layer.kind = i % 2 == 0 ? LayerKind::kSliding : LayerKind::kGlobal;
+    layer.head_dim = layer.kind == LayerKind::kSliding ? 8 : 16;
+    layer.kv_heads = 2;
+    layer.intermediate_size = 64;
+    layer.kv_source = i % 2;
+    model.layers.push_back(layer);
+  }
+  return model;
+}
+
+SequenceSlice Slice(uint64_t id, int64_t start, int tokens,
+                    std::vector<int> pages) {
+  SequenceSlice slice;
+  slice.sequence = {id};
+  slice.start = start;
+  slice.tokens.assign(tokens, 1);
+  for (int page : pages) {
+    slice.new_sliding_pages.push_back({page});
+    slice.new_global_pages.push_back({page});
+  }
+  return slice;
+}
+
+class KvCacheTest : public testing::Test {
+ protected:
+  KvCacheTest()
+      : model_(SmallModel()),
+        plan_(*ShardPlan::Create(model_, {})),
+        cache_(*KvCache::Create(model_, plan_, 0, {32, 8, 8},
+                                KvFormat::kF32)) {}
+
+  absl::Status Apply(std::vector<SequenceSlice> slices,
+                     std::vector<SequenceId> finished = {}) {
+    StepPlan plan;
+    plan.slices = std::move(slices);
+    plan.finished = std::move(finished);
+    return cache_->Apply(plan);
+  }
+
+  ModelConfig model_;
+  ShardPlan plan_;
+  std::unique_ptr<KvCache> cache_;
+};
+
+TEST_F(KvCacheTest, SharersReadTheirDonorsPages) {
+  EXPECT_EQ(cache_->layer(2).k, cache_->layer(0).k);
+  EXPECT_EQ(cache_->layer(3).v, cache_->layer(1).v);
+  EXPECT_NE(cache_->layer(0).k, cache_->layer(1).k);
+  EXPECT_EQ(cache_->layer(1).head_dim, 16);
+}
+
+TEST_F(KvCacheTest, RowsLandAtTheirPositionInTheirPage) {
+  ASSERT_TRUE(Apply({Slice(1, 0, 40, {5, 2})}).ok());
+  std::vector<float> k(40 * 2 * 8), v(k.size());
+  for (size_t i = 0; i < k.size(); ++i) {
+    k[i] = static_cast<float>(i);
+    v[i] = -static_cast<float>(i);
+  }
+  ThreadPool pool(2);
+  cache_->Write(0, LayerKind::kSliding, Slice(1, 0, 40, {}), k.data(),
+                v.data(), pool);
+  const float* pages = static_cast<const float*>(cache_->layer(0).k);
+  const float* values = static_cast<const float*>(cache_->layer(0).v);
+  for (int t = 0; t < 40; ++t) {
+    const int page = t < 32 ? 5 : 2;
+    for (int h = 0; h < 2; ++h) {
+      for (int d = 0; d < 8; ++d) {
+        const int at = ((page * 2 + h) * 32 + t % 32) * 8 + d;
+        EXPECT_EQ(pages[at], k[(t * 2 + h) * 8 + d]);
+        EXPECT_EQ(values[at], v[(t * 2 + h) * 8 + d]);
+      }
+    }
+  }
+}
+
+TEST_F(KvCacheTest, PagesBehindTheWindowLeaveTheSlidingTableAlone) {
+  ASSERT_TRUE(Apply({Slice(1, 0, 96, {0, 1, 2})}).ok());
+  SequenceSlice next = Slice(1, 96, 1, {3});
+  next.sliding_first_page = 1;
+  ASSERT_TRUE(Apply({next}).ok());
+  const PageTable& sliding = cache_->table({1}, LayerKind::kSliding);
+  EXPECT_EQ(sliding.first_page, 1);
+  EXPECT_EQ(sliding.pages, (std::vector<int32_t>{1, 2, 3}));
+  const PageTable& global = cache_->table({1}, LayerKind::kGlobal);
+  EXPECT_EQ(global.first_page, 0);
+  EXPECT_EQ(global.pages, (std::vector<int32_t>{0, 1, 2, 3}));
+}
+
+TEST_F(KvCacheTest, ARefusedStepChangesNothing) {
+  ASSERT_TRUE(Apply({Slice(1, 0, 32, {0})}).ok());
+  // The second slice has no page for its tokens.
+  const absl::Status refused =
+      Apply({Slice(1, 32, 1, {1}), Slice(2, 0, 3, {})});
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(cache_->table({1}, LayerKind::kGlobal).pages.size(), 1u);
+  EXPECT_EQ(Apply({Slice(1, 33, 1, {1})}).code(),
+            absl::StatusCode::kInvalidArgument);  // leaves a gap
+  EXPECT_TRUE(Apply({Slice(1, 32, 1, {1})}).ok());
+}
+
+TEST_F(KvCacheTest, AnEndedSequenceMayBeginAnew) {
+  ASSERT_TRUE(Apply({Slice(1, 0, 32, {0})}).ok());
+  ASSERT_TRUE(Apply({}, {SequenceId{1}}).ok());
+  EXPECT_TRUE(Apply({Slice(1, 0, 5, {4})}).ok());
+}
+
+}  // namespace
+}  // namespace facet
