@@ -23,9 +23,7 @@ std::chrono::system_clock::time_point Until(absl::Time time) {
 
 bool BlamesPeers(absl::StatusCode code) {
   return code == absl::StatusCode::kUnavailable ||
-         code == absl::StatusCode::kDeadlineExceeded ||
-         code == absl::StatusCode::kAborted ||
-         code == absl::StatusCode::kCancelled;
+         code == absl::StatusCode::kDeadlineExceeded;
 }
 
 const std::string* ModeName(const WorkerRegistration& registration,
@@ -358,7 +356,8 @@ absl::StatusOr<StepResult> Membership::RunStep(const StepPlan& plan,
     if (link != nullptr) link->Send(message);
   }
   lock.lock();
-  while (!collector.complete() && failure_.ok() && !leaving_) {
+  // A shutdown lets the step end, unless the workers are gone without it.
+  while (!collector.complete() && failure_.ok() && !(leaving_ && AllGone())) {
     if (changed_.wait_until(lock, Until(deadline)) == std::cv_status::timeout &&
         absl::Now() >= deadline && !collector.complete()) {
       const std::vector<int> missing = collector.Missing();
@@ -395,6 +394,11 @@ void Membership::CloseAll(const absl::Status& status) {
   }
 }
 
+bool Membership::AllGone() const {
+  return std::all_of(members_.begin(), members_.end(),
+                     [](const Member& m) { return m.link == nullptr; });
+}
+
 absl::Status Membership::health() const {
   Lock lock(mutex_);
   return failure_;
@@ -417,12 +421,8 @@ void Membership::Shutdown(const std::string& reason, absl::Duration grace) {
     if (member.link == nullptr) continue;
     member.link->Send(WorkerShutdown{reason});
   }
-  const auto all_gone = [this] {
-    return std::all_of(members_.begin(), members_.end(),
-                       [](const Member& m) { return m.link == nullptr; });
-  };
   const absl::Time deadline = absl::Now() + grace;
-  while (!all_gone() && absl::Now() < deadline) {
+  while (!AllGone() && absl::Now() < deadline) {
     changed_.wait_until(lock, Until(deadline));
   }
   for (Member& member : members_) {

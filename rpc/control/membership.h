@@ -123,6 +123,7 @@ class Membership : public WorkerEvents {
   // tells the other workers, and returns it.
   absl::Status SettleFailure(Lock& lock);
   void CloseAll(const absl::Status& status);
+  bool AllGone() const;
 
   const MembershipOptions options_;
   mutable std::mutex mutex_;

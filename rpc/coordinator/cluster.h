@@ -32,7 +32,12 @@ struct ClusterOptions {
   int max_sequences = 64;  // running at once
   int chunk_tokens = 512;  // most tokens of one step
   bool check_weights = false;
+  // What remote workers must present in FACET_JOIN_TOKEN; empty: nothing.
+  std::string join_token;
   absl::Duration join_timeout = absl::Minutes(5);
+  // A step without a result after this long is a lost cluster. Dead and stopped
+  // workers are noticed long before.
+  absl::Duration step_timeout = absl::Minutes(10);
   // Bytes of weights brought in over all workers; may come from any thread.
   std::function<void(int64_t done, int64_t total)> load_progress;
 };
@@ -41,9 +46,11 @@ class Cluster {
  public:
   // Returns once every worker is ready.
   //
-  // Errors: those of the model directory and the plan; FAILED_PRECONDITION for
-  // a worker of another build or numerics mode; DEADLINE_EXCEEDED when workers
-  // do not join in time; UNAVAILABLE when one dies on the way.
+  // Errors: those of the model directory and the plan; RESOURCE_EXHAUSTED when
+  // kv_bytes_per_worker holds no sequence; UNAVAILABLE when control_address
+  // cannot be listened on; FAILED_PRECONDITION for a worker of another build or
+  // numerics mode; DEADLINE_EXCEEDED when workers do not join in time;
+  // UNAVAILABLE when one dies on the way.
   static absl::StatusOr<std::unique_ptr<Cluster>> Start(
       const ClusterOptions& options);
   virtual ~Cluster() = default;
@@ -57,7 +64,7 @@ class Cluster {
   virtual absl::Status health() const = 0;
 
   // Lets workers finish their step, tells them to leave and waits for child
-  // processes.
+  // processes. Takes 16 seconds at most; children that do not leave are killed.
   virtual absl::Status Shutdown() = 0;
 };
 

@@ -53,7 +53,8 @@ absl::Status WorkerSession::Run(CommPort port) {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     over_ = true;
-    if (!leave_.empty()) farewell = absl::UnavailableError(leave_);
+    loading_ = false;
+    if (!leave_.empty()) farewell = absl::CancelledError(leave_);
     changed_.notify_all();
   }
   heart.join();

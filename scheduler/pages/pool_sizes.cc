@@ -50,11 +50,14 @@ absl::StatusOr<KvPoolSizes> ChoosePoolSizes(const PoolBudget& budget) {
 
   int64_t least_bytes = 0;
   int64_t half_sliding = kMostPages;
+  int64_t equal = kMostPages;  // as many pages of both kinds
   for (const PageBytes& rank : budget.by_rank) {
     least_bytes = std::max(
         least_bytes, least.sliding * rank.sliding + least.global * rank.global);
     half_sliding =
         std::min(half_sliding, Affordable(budget.kv_bytes / 2, rank.sliding));
+    equal = std::min(equal,
+                     Affordable(budget.kv_bytes, rank.sliding + rank.global));
   }
   if (budget.kv_bytes < least_bytes) {
     return absl::ResourceExhaustedError(
@@ -81,8 +84,11 @@ absl::StatusOr<KvPoolSizes> ChoosePoolSizes(const PoolBudget& budget) {
     return pages;
   };
 
-  int64_t sliding =
-      std::max(least.sliding, std::min(most_sliding, half_sliding));
+  // Up to one sequence's window both pools grow alike: less would make the
+  // longest sequence shorter than the budget allows.
+  int64_t sliding = std::min(
+      most_sliding, std::max(half_sliding, std::min(one.sliding, equal)));
+  sliding = std::max(sliding, least.sliding);
   // A tight budget leaves one chunk its global pages before all else.
   sliding = std::min(sliding, sliding_beside(least.global));
   const int64_t global = global_beside(sliding);

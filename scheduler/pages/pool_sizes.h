@@ -28,9 +28,10 @@ struct PoolBudget {
 };
 
 // The same pools for all ranks, within the budget of each. Sliding pages take
-// what max_sequences sequences can hold at most, but half of the budget where
-// global pages have use for the other half; global pages take the rest. Neither
-// pool gets more than max_sequences sequences of max_positions can fill.
+// what max_sequences sequences can hold at most, but no more than half of the
+// budget (or one sequence's window) where global pages have use for the rest.
+// Neither pool gets more than max_sequences sequences of max_positions can
+// fill.
 //
 // Errors:
 //   INVALID_ARGUMENT    a size is out of range; the message names it

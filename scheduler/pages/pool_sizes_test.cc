@@ -128,6 +128,17 @@ TEST(PoolSizesTest, SlidingPagesLeaveGlobalPagesHalfOfATightBudget) {
             budget.kv_bytes - budget.by_rank[0].sliding);
 }
 
+// Half of this budget is less than one window of sliding pages.
+TEST(PoolSizesTest, ASmallBudgetHoldsTheLongestSequenceItCan) {
+  PoolBudget budget = SmallModel();
+  budget.by_rank = {{3000, 1000}};
+  budget.kv_bytes = 32 * 4000;
+  const absl::StatusOr<KvPoolSizes> pools = ChoosePoolSizes(budget);
+  ASSERT_TRUE(pools.ok()) << pools.status();
+  EXPECT_EQ(pools->sliding_pages, 32);
+  EXPECT_EQ(pools->global_pages, 32);
+}
+
 TEST(PoolSizesTest, RefusalNamesTheSizeThatIsOutOfRange) {
   PoolBudget budget = SmallModel();
   budget.max_sequences = 0;

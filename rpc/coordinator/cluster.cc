@@ -1,0 +1,163 @@
+#include "rpc/coordinator/cluster.h"
+
+#include <utility>
+#include <vector>
+
+#include "kernels/base/status_macros.h"
+#include "kernels/base/thread_pool.h"
+#include "rpc/control/remote_executor.h"
+#include "rpc/coordinator/worker_group.h"
+#include "runtime/checkpoint/checkpoint.h"
+#include "runtime/executor/rank_runner.h"
+#include "runtime/model/weights.h"
+#include "scheduler/pages/pool_sizes.h"
+
+namespace facet {
+namespace {
+
+// What can be known without a worker: a wrong directory or a plan that cannot
+// be is refused before any process starts.
+struct Prepared {
+  ModelConfig model;
+  ShardPlan plan;
+  KvPoolSizes pools;
+};
+
+absl::StatusOr<KvPoolSizes> SizePools(const ClusterOptions& options,
+                                      const ModelConfig& model,
+                                      const ShardPlan& plan) {
+  const int element = options.numerics.kv_format == KvFormat::kF32 ? 4 : 2;
+  PoolBudget budget;
+  budget.kv_bytes = options.kv_bytes_per_worker;
+  budget.page_tokens = options.page_tokens;
+  budget.sliding_window = model.sliding_window;
+  budget.max_positions = model.max_position_embeddings;
+  budget.max_sequences = options.max_sequences;
+  budget.chunk_tokens = options.chunk_tokens;
+  for (int rank = 0; rank < plan.world_size(); ++rank) {
+    const auto page_bytes = [&](LayerKind kind) {
+      return options.page_tokens *
+             plan.KvBytesPerToken(model, rank, kind, element);
+    };
+    budget.by_rank.push_back(
+        {page_bytes(LayerKind::kSliding), page_bytes(LayerKind::kGlobal)});
+  }
+  return ChoosePoolSizes(budget);
+}
+
+absl::StatusOr<Prepared> Prepare(const ClusterOptions& options) {
+  Prepared prepared;
+  FACET_ASSIGN_OR_RETURN(prepared.model,
+                         ReadModelConfig(options.model_directory));
+  FACET_ASSIGN_OR_RETURN(
+      prepared.plan, ShardPlan::Create(prepared.model, options.parallelism));
+  FACET_ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint,
+                         Checkpoint::Open(options.model_directory));
+  FACET_RETURN_IF_ERROR(CheckTensors(prepared.model, *checkpoint));
+  FACET_ASSIGN_OR_RETURN(prepared.pools,
+                         SizePools(options, prepared.model, prepared.plan));
+  return prepared;
+}
+
+// One worker on a thread of the caller's: no processes, no network.
+class LocalCluster : public Cluster {
+ public:
+  static absl::StatusOr<std::unique_ptr<Cluster>> Start(
+      const ClusterOptions& options, Prepared prepared) {
+    RankOptions rank;
+    rank.model_directory = options.model_directory;
+    rank.num_threads = options.threads_per_worker > 0
+                           ? options.threads_per_worker
+                           : static_cast<int>(AvailableCpus().size());
+    rank.numerics = options.numerics;
+    rank.pools = prepared.pools;
+    rank.max_step_tokens = options.chunk_tokens;
+    rank.check_weights = options.check_weights;
+    std::unique_ptr<LocalCluster> cluster(
+        new LocalCluster(std::move(prepared)));
+    FACET_ASSIGN_OR_RETURN(cluster->executor_,
+                           MakeLocalExecutor(rank, options.load_progress));
+    return cluster;
+  }
+
+  Executor& executor() override { return *executor_; }
+  const ModelConfig& model() const override { return prepared_.model; }
+  const ShardPlan& plan() const override { return prepared_.plan; }
+  std::string control_address() const override { return ""; }
+  absl::Status health() const override { return absl::OkStatus(); }
+  absl::Status Shutdown() override { return absl::OkStatus(); }
+
+ private:
+  explicit LocalCluster(Prepared prepared) : prepared_(std::move(prepared)) {}
+
+  const Prepared prepared_;
+  std::unique_ptr<Executor> executor_;
+};
+
+class RemoteCluster : public Cluster {
+ public:
+  static absl::StatusOr<std::unique_ptr<Cluster>> Start(
+      const ClusterOptions& options, Prepared prepared) {
+    WorkerGroupOptions group;
+    group.world_size = prepared.plan.world_size();
+    group.remote = options.remote_workers;
+    group.join_token = options.join_token;
+    group.control_address = options.control_address;
+    group.threads_per_worker = options.threads_per_worker;
+    group.join_timeout = options.join_timeout;
+    group.load_progress = options.load_progress;
+    group.common.model_directory = options.model_directory;
+    group.common.parallelism = prepared.plan.options();
+    group.common.numerics = options.numerics;
+    group.common.pools = prepared.pools;
+    group.common.max_step_tokens = options.chunk_tokens;
+    group.common.check_weights = options.check_weights;
+    // A rank may wait for another's whole step; lost peers are noticed by the
+    // coordinator, which aborts the wait.
+    group.common.comm_timeout = options.step_timeout;
+
+    std::unique_ptr<RemoteCluster> cluster(
+        new RemoteCluster(std::move(prepared)));
+    FACET_ASSIGN_OR_RETURN(cluster->group_, WorkerGroup::Start(group));
+    const Prepared& known = cluster->prepared_;
+    RemoteExecutorOptions executor;
+    executor.pools = known.pools;
+    executor.vocab_size = known.model.vocab_size;
+    executor.step_timeout = options.step_timeout;
+    executor.validate = [&known](const StepPlan& plan) {
+      return ValidateStepPlan(plan, known.model, known.pools);
+    };
+    cluster->executor_ =
+        MakeRemoteExecutor(&cluster->group_->members(), std::move(executor));
+    return cluster;
+  }
+
+  Executor& executor() override { return *executor_; }
+  const ModelConfig& model() const override { return prepared_.model; }
+  const ShardPlan& plan() const override { return prepared_.plan; }
+  std::string control_address() const override {
+    return group_->control_address();
+  }
+  absl::Status health() const override { return group_->members().health(); }
+  absl::Status Shutdown() override { return group_->Shutdown(); }
+
+ private:
+  explicit RemoteCluster(Prepared prepared) : prepared_(std::move(prepared)) {}
+
+  const Prepared prepared_;
+  std::unique_ptr<WorkerGroup> group_;
+  std::unique_ptr<Executor> executor_;  // after group_: it goes first
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(
+    const ClusterOptions& options) {
+  FACET_ASSIGN_OR_RETURN(Prepared prepared, Prepare(options));
+  if (prepared.plan.world_size() == 1 && !options.remote_workers) {
+    return LocalCluster::Start(options, std::move(prepared));
+  }
+  return RemoteCluster::Start(options, std::move(prepared));
+}
+
+}  // namespace facet
