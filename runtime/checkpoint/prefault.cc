@@ -1,6 +1,5 @@
 // Prefault(): pages of the checkpoint into this process.
 #include <sys/mman.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "runtime/checkpoint/checkpoint.h"
+#include "runtime/checkpoint/touch_pages.h"
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22  // Linux 5.14
@@ -49,41 +49,16 @@ std::vector<Chunk> CutIntoChunks(absl::Span<const ByteRange> ranges,
   return chunks;
 }
 
-// For kernels that cannot populate: lets the kernel read one byte of each page
-// on our behalf, which is an error instead of a signal where the file ends
-// early. Returns 0 or an errno.
-int TouchPages(const Chunk& chunk, uintptr_t page) {
-  constexpr size_t kPagesPerCall = 256;
-  iovec remote[kPagesPerCall];
-  uint8_t bytes[kPagesPerCall];
-  for (uintptr_t at = chunk.begin; at < chunk.end;) {
-    size_t count = 0;
-    for (; count < kPagesPerCall && at < chunk.end; at += page) {
-      remote[count++] = {reinterpret_cast<void*>(at), 1};
-    }
-    const iovec local = {bytes, count};
-    const ssize_t got = process_vm_readv(getpid(), &local, 1, remote, count, 0);
-    if (got == static_cast<ssize_t>(count)) continue;
-    if (got >= 0 || errno == EFAULT) return EFAULT;
-    // Forbidden in some sandboxes: read the pages ourselves.
-    for (size_t i = 0; i < count; ++i) {
-      const auto* byte =
-          static_cast<const volatile uint8_t*>(remote[i].iov_base);
-      static_cast<void>(*byte);
-    }
-  }
-  return 0;
-}
-
 // Returns 0 or an errno.
-int Populate(const Chunk& chunk, uintptr_t page) {
+int Populate(const Chunk& chunk) {
   int result;
   do {
     result = madvise(reinterpret_cast<void*>(chunk.begin),
                      chunk.end - chunk.begin, MADV_POPULATE_READ);
   } while (result != 0 && (errno == EINTR || errno == EAGAIN));
   if (result == 0) return 0;
-  return errno == EINVAL || errno == ENOSYS ? TouchPages(chunk, page) : errno;
+  if (errno != EINVAL && errno != ENOSYS) return errno;
+  return TouchPages(chunk.begin, chunk.end);
 }
 
 // Work shared by the threads of one Prefault().
@@ -113,7 +88,7 @@ absl::Status Prefault(absl::Span<const ByteRange> ranges, int num_threads,
     threads.emplace_back([&] {
       for (size_t at = shared.next++; at < chunks.size() && shared.error == 0;
            at = shared.next++) {
-        const int error = Populate(chunks[at], page);
+        const int error = Populate(chunks[at]);
         if (error != 0) shared.error = error;
         shared.done += chunks[at].end - chunks[at].begin;
       }
