@@ -11,20 +11,11 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "rpc/convert/text_messages.h"
 #include "rpc/coordinator/stop_matcher.h"
 #include "runtime/tokenizer/tokenizer.h"
 
 namespace facet {
-
-enum class PartKind : uint8_t { kAnswer, kThought, kToolCall };
-
-// A run of text of one kind. A thought comes without its channel name; a tool
-// call as "call:NAME{...}" with its string markers.
-struct AnswerPart {
-  PartKind kind = PartKind::kAnswer;
-  std::string text;
-  bool begins = false;  // the first run of a part, not more of the one before
-};
 
 // The ids that separate parts. Those a tokenizer lacks are -1.
 struct AnswerMarkers {

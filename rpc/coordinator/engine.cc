@@ -13,6 +13,7 @@
 #include "absl/container/btree_map.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
+#include "rpc/coordinator/answer_stream.h"
 #include "scheduler/batching/scheduler.h"
 
 namespace facet {
@@ -341,22 +342,6 @@ class EngineImpl : public Engine {
 };
 
 }  // namespace
-
-const char* Name(FinishReason reason) {
-  switch (reason) {
-    case FinishReason::kNone:
-      return "none";
-    case FinishReason::kStop:
-      return "stop";
-    case FinishReason::kLength:
-      return "length";
-    case FinishReason::kCancelled:
-      return "cancelled";
-    case FinishReason::kError:
-      return "error";
-  }
-  return "?";
-}
 
 std::unique_ptr<Engine> Engine::Create(Executor* executor,
                                        const ModelConfig* model,

@@ -12,7 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "rpc/coordinator/answer_stream.h"
+#include "rpc/convert/text_messages.h"
 #include "runtime/config/model_config.h"
 #include "runtime/executor/executor.h"
 #include "runtime/plan/step_plan.h"
@@ -30,9 +30,6 @@ struct GenerateRequest {
   // Rows of logits for the prompt instead of an answer (max_tokens 0).
   bool prompt_logits = false;
 };
-
-enum class FinishReason { kNone, kStop, kLength, kCancelled, kError };
-const char* Name(FinishReason reason);
 
 // What happened since the last event of the same request.
 struct GenerateEvent {

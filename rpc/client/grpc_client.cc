@@ -1,0 +1,123 @@
+#include <grpcpp/grpcpp.h>
+
+#include <atomic>
+#include <deque>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "kernels/base/status_macros.h"
+#include "rpc/client/client.h"
+#include "rpc/control/listen_address.h"
+#include "rpc/convert/text_convert.h"
+#include "rpc/proto/inference.grpc.pb.h"
+
+namespace facet {
+namespace {
+
+constexpr size_t kMaxStreams = 64;
+constexpr int kMaxResponseBytes = 64 << 20;
+
+absl::Status FromGrpc(const grpc::Status& status) {
+  return absl::Status(static_cast<absl::StatusCode>(status.error_code()),
+                      status.error_message());
+}
+
+class GrpcClient : public Client {
+ public:
+  explicit GrpcClient(std::shared_ptr<grpc::Channel> channel)
+      : stub_(v1::Inference::NewStub(std::move(channel))) {}
+
+  absl::Status Generate(const std::vector<TextRequest>& requests,
+                        const OnEvent& on_event) override {
+    std::atomic<size_t> next = 0;
+    std::mutex mutex;  // of on_event and first_error
+    absl::Status first_error;
+    const auto run_some = [&] {
+      while (true) {
+        const size_t index = next++;
+        if (index >= requests.size()) return;
+        const absl::Status status =
+            GenerateOne(requests[index], [&](const TextEvent& event) {
+              const std::lock_guard<std::mutex> lock(mutex);
+              return first_error.ok() && on_event(index, event);
+            });
+        const std::lock_guard<std::mutex> lock(mutex);
+        if (!status.ok() && first_error.ok()) first_error = status;
+        if (!first_error.ok()) return;
+      }
+    };
+    std::deque<std::thread> threads;
+    while (threads.size() + 1 < std::min(kMaxStreams, requests.size())) {
+      threads.emplace_back(run_some);
+    }
+    run_some();
+    for (std::thread& thread : threads) thread.join();
+    return first_error;
+  }
+
+  absl::StatusOr<ModelInfo> Info() override {
+    grpc::ClientContext context;
+    v1::ModelInfoResponse response;
+    const grpc::Status status =
+        stub_->ModelInfo(&context, v1::ModelInfoRequest(), &response);
+    if (!status.ok()) return FromGrpc(status);
+    return FromProto(response);
+  }
+
+ private:
+  absl::Status GenerateOne(
+      const TextRequest& request,
+      const std::function<bool(const TextEvent&)>& on_event) {
+    grpc::ClientContext context;
+    const auto reader = stub_->Generate(&context, ToProto(request));
+    v1::GenerateResponse response;
+    bool cancelled = false;
+    bool ended = false;
+    while (reader->Read(&response)) {
+      if (cancelled) continue;
+      const TextEvent event = FromProto(response);
+      ended = event.finish != FinishReason::kNone;
+      if (!on_event(event)) {
+        cancelled = true;
+        context.TryCancel();
+      }
+    }
+    const grpc::Status status = reader->Finish();
+    if (cancelled) {
+      if (!ended) {
+        TextEvent event;
+        event.finish = FinishReason::kCancelled;
+        on_event(event);
+      }
+      return absl::OkStatus();
+    }
+    if (!status.ok()) return FromGrpc(status);
+    if (!ended) {
+      return absl::DataLossError("the server ended an answer without a reason");
+    }
+    return absl::OkStatus();
+  }
+
+  const std::unique_ptr<v1::Inference::Stub> stub_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Client>> ConnectToServer(
+    const std::string& address, absl::Duration timeout) {
+  FACET_RETURN_IF_ERROR(ParseHostPort(address).status());
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(kMaxResponseBytes);
+  std::shared_ptr<grpc::Channel> channel = grpc::CreateCustomChannel(
+      address, grpc::InsecureChannelCredentials(), arguments);
+  if (!channel->WaitForConnected(absl::ToChronoTime(absl::Now() + timeout))) {
+    return absl::UnavailableError(
+        absl::StrCat("no server answers at ", address));
+  }
+  return std::make_unique<GrpcClient>(std::move(channel));
+}
+
+}  // namespace facet

@@ -1,0 +1,51 @@
+// A model as its users see it: text in, text out. Turns requests in their terms
+// into the engine's, fills in the model's defaults and measures what a request
+// took. Every way in (gRPC, the command line) goes through here, so that all
+// give the same answers and the same refusals.
+#ifndef FACET_RPC_COORDINATOR_FRONT_DOOR_H_
+#define FACET_RPC_COORDINATOR_FRONT_DOOR_H_
+
+#include <cstdint>
+#include <functional>
+
+#include "absl/status/statusor.h"
+#include "rpc/convert/text_messages.h"
+#include "rpc/coordinator/engine.h"
+#include "rpc/coordinator/text_model.h"
+
+namespace facet {
+
+// Of a request that does not say.
+inline constexpr int64_t kDefaultMaxTokens = 1024;
+
+// Safe from several threads.
+class FrontDoor {
+ public:
+  // Both outlive the front door.
+  FrontDoor(Engine* engine, const TextModel* model)
+      : engine_(engine), model_(model) {}
+
+  // The engine's request for `request`.
+  //
+  // Errors: INVALID_ARGUMENT naming the field; those of the chat format.
+  absl::StatusOr<GenerateRequest> Prepare(const TextRequest& request) const;
+
+  // Prepares and submits; `on_event` runs on the engine's thread and must not
+  // block. Errors: those of Prepare() and Engine::Submit().
+  absl::StatusOr<uint64_t> Generate(
+      const TextRequest& request,
+      std::function<void(TextEvent event)> on_event) const;
+
+  ModelInfo Info() const;
+
+  Engine& engine() const { return *engine_; }
+  const TextModel& model() const { return *model_; }
+
+ private:
+  Engine* const engine_;
+  const TextModel* const model_;
+};
+
+}  // namespace facet
+
+#endif  // FACET_RPC_COORDINATOR_FRONT_DOOR_H_
