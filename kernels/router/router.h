@@ -15,7 +15,7 @@ namespace facet {
 struct RouterArgs {
   int64_t tokens = 0;
   int experts = 0;
-  int experts_per_token = 0;  // K <= experts
+  int experts_per_token = 0;                // K <= experts
   const float* logits = nullptr;            // [tokens, experts]
   const float* per_expert_scale = nullptr;  // [experts]
   float* probabilities = nullptr;           // [tokens, experts]
