@@ -31,8 +31,8 @@ constexpr int64_t kFewTokens = 8;
 
 struct Task {
   const AttentionArgs* args;
-  AttentionTask task;    // key range of one split, or of all of them
-  int64_t state = -1;    // float offset of a kept state; -1: finish at once
+  AttentionTask task;  // key range of one split, or of all of them
+  int64_t state = -1;  // float offset of a kept state; -1: finish at once
 };
 
 struct StateStore {
@@ -68,9 +68,8 @@ int64_t FirstKey(const AttentionArgs& args, int64_t begin, int64_t split) {
 template <typename Emit>
 void ForEachRowGroup(const AttentionArgs& args, Emit emit) {
   for (int head = 0; head < args.query_heads;) {
-    const int kv_head =
-        (head + args.query_head_offset) / args.heads_per_kv -
-        args.query_head_offset / args.heads_per_kv;
+    const int kv_head = (head + args.query_head_offset) / args.heads_per_kv -
+                        args.query_head_offset / args.heads_per_kv;
     int heads = 1;
     while (head + heads < args.query_heads &&
            (head + heads + args.query_head_offset) / args.heads_per_kv -
@@ -86,7 +85,8 @@ void ForEachRowGroup(const AttentionArgs& args, Emit emit) {
       task.first_head = head;
       task.heads = heads;
       task.token_begin = token;
-      task.tokens = static_cast<int>(std::min<int64_t>(step, args.tokens - token));
+      task.tokens =
+          static_cast<int>(std::min<int64_t>(step, args.tokens - token));
       emit(task);
     }
     head += heads;
@@ -123,11 +123,9 @@ absl::Span<const AttentionVariant> AttentionVariants() {
   return absl::MakeConstSpan(first, std::end(kBestFirst) - first);
 }
 
-void AttentionWith(const AttentionVariant& variant,
-                   const AttentionArgs& args) {
-  ForEachRowGroup(args, [&](const AttentionTask& task) {
-    RunWhole(variant, args, task);
-  });
+void AttentionWith(const AttentionVariant& variant, const AttentionArgs& args) {
+  ForEachRowGroup(
+      args, [&](const AttentionTask& task) { RunWhole(variant, args, task); });
 }
 
 void Attention(absl::Span<const AttentionArgs> sequences, ThreadPool& pool) {
@@ -178,9 +176,8 @@ void Attention(absl::Span<const AttentionArgs> sequences, ThreadPool& pool) {
     const auto [first, last] = merges[i];
     const Task& total = tasks[first];
     for (size_t next = first + 1; next < last; ++next) {
-      variant.merge(total.task.tokens * total.task.heads,
-                    total.args->head_dim, state_of(total),
-                    state_of(tasks[next]));
+      variant.merge(total.task.tokens * total.task.heads, total.args->head_dim,
+                    state_of(total), state_of(tasks[next]));
     }
     variant.finish(*total.args, total.task, state_of(total));
   });

@@ -5,11 +5,11 @@
 // bit depends on batch, chunk, page size or threads:
 //   score  a dot product as in kernels/matmul: 16 lanes over head_dim
 //   block  32 keys from a multiple of 32: m' = max(m, scores), c = exp(m - m'),
-//          p = exp(score - m'), l = l c + sum p (lane i takes keys i and i + 16),
-//          o = o c, then o = fma(p_j, v_j, o) in rising j
+//          p = exp(score - m'), l = l c + sum p (lane i takes keys i and i +
+//          16), o = o c, then o = fma(p_j, v_j, o) in rising j
 //   split  1024 keys from a multiple of 1024: blocks in rising order from
-//          m = -inf, l = 0, o = 0; splits are merged in rising order by the same
-//          rescaling
+//          m = -inf, l = 0, o = 0; splits are merged in rising order by the
+//          same rescaling
 //   out    o * (1 / l)
 // Source: arXiv:2205.14135 (online softmax), arXiv:2309.06180 (pages).
 #ifndef FACET_KERNELS_ATTENTION_ATTENTION_H_

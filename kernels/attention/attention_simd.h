@@ -106,9 +106,8 @@ FACET_INLINE float Weigh(float* scores, VisibleKeys keys, float& m, float& l) {
 }
 
 template <int MR, typename T>
-void RowTile(const AttentionArgs& args, const AttentionTask& task,
-             const T* k, const T* v, int64_t block, int row,
-             const AttentionState& state) {
+void RowTile(const AttentionArgs& args, const AttentionTask& task, const T* k,
+             const T* v, int64_t block, int row, const AttentionState& state) {
   const int64_t dim = args.head_dim;
   const float* q[MR];
   VisibleKeys visible[MR];
@@ -189,9 +188,8 @@ inline void Merge(int rows, int64_t dim, const AttentionState& total,
     const float* n = next.o + r * dim;
     for (int64_t d = 0; d < dim; d += 16) {
       const int count = static_cast<int>(dim - d < 16 ? dim - d : 16);
-      const F32x16 sum =
-          Fma(LoadPartial(o + d, count), Set(a),
-              LoadPartial(n + d, count) * Set(b));
+      const F32x16 sum = Fma(LoadPartial(o + d, count), Set(a),
+                             LoadPartial(n + d, count) * Set(b));
       StorePartial(sum, o + d, count);
     }
   }

@@ -13,8 +13,12 @@ namespace {
 struct Problem {
   Problem(int64_t length, int query_heads, int kv_heads, int head_dim,
           int64_t window, DType dtype, int page_tokens, uint32_t seed)
-      : length(length), query_heads(query_heads), kv_heads(kv_heads),
-        head_dim(head_dim), window(window), dtype(dtype),
+      : length(length),
+        query_heads(query_heads),
+        kv_heads(kv_heads),
+        head_dim(head_dim),
+        window(window),
+        dtype(dtype),
         page_tokens(page_tokens) {
     // Values depend on seed and position, not on where a page lies.
     std::mt19937 random(seed);
@@ -174,9 +178,11 @@ TEST_P(AttentionTest, BitsDoNotDependOnChunksOrPages) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    AllVariants, AttentionTest, testing::ValuesIn(AttentionVariants()),
-    [](const auto& info) { return std::string(info.param.name); });
+INSTANTIATE_TEST_SUITE_P(AllVariants, AttentionTest,
+                         testing::ValuesIn(AttentionVariants()),
+                         [](const auto& info) {
+                           return std::string(info.param.name);
+                         });
 
 TEST(AttentionDispatchTest, SplitsOverThreadsChangeNoBit) {
   Problem a(5000, 4, 2, 64, 0, DType::kF32, 32, 1);
@@ -206,8 +212,10 @@ TEST(AttentionDispatchTest, HeadOffsetPicksTheKvHead) {
   for (int page = 0; page < 2; ++page) {
     for (int h = 0; h < 2; ++h) {
       for (int i = 0; i < 32 * 16; ++i) {
-        k[(page * 2 + h) * 512 + i] = problem.k_f32[(page * 4 + h + 1) * 512 + i];
-        v[(page * 2 + h) * 512 + i] = problem.v_f32[(page * 4 + h + 1) * 512 + i];
+        k[(page * 2 + h) * 512 + i] =
+            problem.k_f32[(page * 4 + h + 1) * 512 + i];
+        v[(page * 2 + h) * 512 + i] =
+            problem.v_f32[(page * 4 + h + 1) * 512 + i];
       }
     }
   }

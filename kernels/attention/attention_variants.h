@@ -6,15 +6,15 @@
 
 namespace facet {
 
-#define FACET_ATTENTION_VARIANT(isa)                                          \
-  void AttentionSplit##isa(const AttentionArgs& args,                         \
-                           const AttentionTask& task,                         \
-                           const AttentionState& state);                      \
-  void AttentionMerge##isa(int rows, int head_dim,                            \
-                           const AttentionState& total,                       \
-                           const AttentionState& next);                       \
-  void AttentionFinish##isa(const AttentionArgs& args,                        \
-                            const AttentionTask& task,                        \
+#define FACET_ATTENTION_VARIANT(isa)                     \
+  void AttentionSplit##isa(const AttentionArgs& args,    \
+                           const AttentionTask& task,    \
+                           const AttentionState& state); \
+  void AttentionMerge##isa(int rows, int head_dim,       \
+                           const AttentionState& total,  \
+                           const AttentionState& next);  \
+  void AttentionFinish##isa(const AttentionArgs& args,   \
+                            const AttentionTask& task,   \
                             const AttentionState& state);
 
 FACET_ATTENTION_VARIANT(Reference)

@@ -6,13 +6,13 @@
 #include <cstdio>
 #include <cstdlib>
 
-#define FACET_CHECK(condition)                                                \
-  do {                                                                        \
-    if (!(condition)) {                                                       \
-      std::fprintf(stderr, "%s:%d: bug in facet: %s\n", __FILE__, __LINE__,   \
-                   #condition);                                               \
-      std::abort();                                                           \
-    }                                                                         \
+#define FACET_CHECK(condition)                                              \
+  do {                                                                      \
+    if (!(condition)) {                                                     \
+      std::fprintf(stderr, "%s:%d: bug in facet: %s\n", __FILE__, __LINE__, \
+                   #condition);                                             \
+      std::abort();                                                         \
+    }                                                                       \
   } while (false)
 
 #ifdef NDEBUG

@@ -23,9 +23,9 @@ absl::StatusOr<Isa> FromEnvironment() {
         absl::StrCat("FACET_ISA=", name, ": this machine has only ",
                      Name(BestIsa()), "; unset FACET_ISA or choose that"));
   }
-  return absl::InvalidArgumentError(absl::StrCat(
-      "FACET_ISA=", name,
-      ": unknown; choose reference, avx2, avx512 or avx512bf16"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("FACET_ISA=", name,
+                   ": unknown; choose reference, avx2, avx512 or avx512bf16"));
 }
 
 Isa& ActiveSlot() {
@@ -69,8 +69,8 @@ Isa BestIsa() {
 }
 
 absl::Span<const Isa> SupportedIsas() {
-  const Isa* first = std::find(std::begin(kBestFirst), std::end(kBestFirst),
-                               BestIsa());
+  const Isa* first =
+      std::find(std::begin(kBestFirst), std::end(kBestFirst), BestIsa());
   return absl::MakeConstSpan(first, std::end(kBestFirst) - first);
 }
 

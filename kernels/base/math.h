@@ -1,9 +1,9 @@
 // exp, tanh and their kin as polynomials of our own, so that every machine and
-// every instruction set computes the same bits. kernels/base/simd.h has the same
-// formulas for 16 lanes; a test holds the two together.
+// every instruction set computes the same bits. kernels/base/simd.h has the
+// same formulas for 16 lanes; a test holds the two together.
 //
-// Coefficients: Cephes' expf and tanhf (S. Moshier), minimax in f32. Errors stay
-// below 2 units in the last place.
+// Coefficients: Cephes' expf and tanhf (S. Moshier), minimax in f32. Errors
+// stay below 2 units in the last place.
 #ifndef FACET_KERNELS_BASE_MATH_H_
 #define FACET_KERNELS_BASE_MATH_H_
 
@@ -19,7 +19,8 @@ inline constexpr float kExpMax = 88.0f;   // above: exp(88)
 inline constexpr float kLog2E = 1.44269504088896341f;
 inline constexpr float kLn2High = 0.693359375f;
 inline constexpr float kLn2Low = -2.12194440e-4f;
-// Adding and taking away 1.5 * 2^23 rounds to the nearest integer, ties to even.
+// Adding and taking away 1.5 * 2^23 rounds to the nearest integer, ties to
+// even.
 inline constexpr float kRoundMagic = 12582912.0f;
 inline constexpr float kExp[6] = {1.9875691500e-4f, 1.3981999507e-3f,
                                   8.3334519073e-3f, 4.1665795894e-2f,

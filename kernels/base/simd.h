@@ -1,6 +1,6 @@
 // Sixteen f32 lanes, whatever the register width: one AVX-512 register, two
-// AVX2 registers or an array. Every operation rounds alike in all three, so code
-// written on F32x16 computes the same bits under every instruction set.
+// AVX2 registers or an array. Every operation rounds alike in all three, so
+// code written on F32x16 computes the same bits under every instruction set.
 //
 // Only files compiled for one instruction set include this, and each inside its
 // own namespace (FACET_SIMD), so that no inline function compiled for AVX-512
@@ -48,8 +48,8 @@ FACET_INLINE F32x16 Zero() { return {_mm512_setzero_ps()}; }
 FACET_INLINE F32x16 Load(const float* p) { return {_mm512_loadu_ps(p)}; }
 FACET_INLINE void Store(F32x16 a, float* p) { _mm512_storeu_ps(p, a.v); }
 FACET_INLINE F32x16 Widen(__m256i bits) {
-  return {_mm512_castsi512_ps(
-      _mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16))};
+  return {
+      _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16))};
 }
 FACET_INLINE F32x16 Load(const BF16* p) {
   return Widen(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
@@ -219,8 +219,8 @@ struct Mask16 {
   bool v[16];
 };
 
-#define FACET_LANES(expression)                  \
-  F32x16 r;                                      \
+#define FACET_LANES(expression)                     \
+  F32x16 r;                                         \
   for (int i = 0; i < 16; ++i) r.v[i] = expression; \
   return r
 
@@ -323,9 +323,8 @@ FACET_INLINE float ReduceMax(F32x16 a) {
 FACET_INLINE F32x16 Exp(F32x16 x) {
   const Mask16 zero = Less(x, Set(math::kExpMin));
   const F32x16 c = Min(Max(x, Set(math::kExpMin)), Set(math::kExpMax));
-  const F32x16 n =
-      Fma(c, Set(math::kLog2E), Set(math::kRoundMagic)) -
-      Set(math::kRoundMagic);
+  const F32x16 n = Fma(c, Set(math::kLog2E), Set(math::kRoundMagic)) -
+                   Set(math::kRoundMagic);
   F32x16 r = Fma(n, Set(-math::kLn2High), c);
   r = Fma(n, Set(-math::kLn2Low), r);
   F32x16 p = Set(math::kExp[0]);
@@ -341,8 +340,7 @@ FACET_INLINE F32x16 Tanh(F32x16 x) {
   for (int i = 1; i < 5; ++i) p = Fma(p, z, Set(math::kTanh[i]));
   const F32x16 small = Fma(p * z, x, x);
   const F32x16 e = Exp(Set(2.0f) * Min(a, Set(math::kTanhLarge)));
-  const F32x16 large =
-      CopySign(Set(1.0f) - Set(2.0f) / (e + Set(1.0f)), x);
+  const F32x16 large = CopySign(Set(1.0f) - Set(2.0f) / (e + Set(1.0f)), x);
   return Select(Less(a, Set(math::kTanhSmall)), small, large);
 }
 

@@ -83,9 +83,8 @@ void ThreadPool::Run(absl::FunctionRef<void(int)> body) {
   }
 }
 
-void ThreadPool::ParallelFor(
-    int64_t count, int64_t grain,
-    absl::FunctionRef<void(int64_t, int64_t)> body) {
+void ThreadPool::ParallelFor(int64_t count, int64_t grain,
+                             absl::FunctionRef<void(int64_t, int64_t)> body) {
   if (count <= 0) return;
   const int64_t blocks = (count + grain - 1) / grain;
   if (num_threads_ == 1 || blocks == 1) {

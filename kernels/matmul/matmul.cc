@@ -75,8 +75,7 @@ void Matmul(absl::Span<const MatmulArgs> problems, ThreadPool& pool) {
     const MatmulArgs& args = problems[p];
     FACET_DCHECK(args.segments >= 1 && args.k % args.segments == 0);
     const int64_t rows = RowsPerBlock(args);
-    first[p + 1] =
-        first[p] + (args.m > 0 ? (args.n + rows - 1) / rows : 0);
+    first[p + 1] = first[p] + (args.m > 0 ? (args.n + rows - 1) / rows : 0);
   }
   pool.ParallelDynamic(first[problems.size()], [&](int, int64_t block) {
     static thread_local Scratch scratch;

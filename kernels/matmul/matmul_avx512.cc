@@ -3,7 +3,7 @@
 namespace facet {
 
 void MatmulAvx512(const MatmulArgs& args, int64_t n_begin, int64_t n_end,
-              float* scratch) {
+                  float* scratch) {
   if (args.w_dtype == DType::kBF16) {
     FACET_SIMD::MatmulBlock<float, BF16>(args, n_begin, n_end, scratch);
   } else {

@@ -22,7 +22,8 @@ void Measure(int64_t m, int64_t n, int64_t k, int segments, bool rounded,
              int threads) {
   ThreadPool pool(threads);
   // More copies than the caches hold, so that weights come from memory.
-  const int64_t copies = std::max<int64_t>(1, (int64_t{256} << 20) / (n * k * 2));
+  const int64_t copies =
+      std::max<int64_t>(1, (int64_t{256} << 20) / (n * k * 2));
   std::vector<BF16> w(copies * n * k, BF16{0x3c12});
   std::vector<float> x(m * k, 0.5f), y(m * n);
   std::vector<double> seconds;
@@ -49,10 +50,12 @@ void Measure(int64_t m, int64_t n, int64_t k, int segments, bool rounded,
     seconds.push_back(took.count() / runs);
   }
   const double s = Median(seconds);
-  std::printf("%-11s %s m=%-4ld n=%-6ld k=%-6ld seg=%d threads=%d  %8.2f GFLOP/s  %7.2f GB/s\n",
-              Name(ActiveIsa()), rounded ? "bf16" : "f32 ", static_cast<long>(m),
-              static_cast<long>(n), static_cast<long>(k), segments, threads,
-              2.0 * m * n * k / s / 1e9, 2.0 * n * k / s / 1e9);
+  std::printf(
+      "%-11s %s m=%-4ld n=%-6ld k=%-6ld seg=%d threads=%d  %8.2f GFLOP/s  "
+      "%7.2f GB/s\n",
+      Name(ActiveIsa()), rounded ? "bf16" : "f32 ", static_cast<long>(m),
+      static_cast<long>(n), static_cast<long>(k), segments, threads,
+      2.0 * m * n * k / s / 1e9, 2.0 * n * k / s / 1e9);
 }
 
 }  // namespace

@@ -1,11 +1,11 @@
 // The loops of the AVX2 and AVX-512 variants: register tiles of MR rows of x by
 // NR rows of w, each output a vector of lanes that walks k. A tile reads both
-// operands along k as they lie in memory, so nothing is packed or transposed and
-// the mapped checkpoint stays the only copy of the weights.
+// operands along k as they lie in memory, so nothing is packed or transposed
+// and the mapped checkpoint stays the only copy of the weights.
 //
 // AVX-512: 4 x 6 tiles, one register per output (24 of 32). AVX2 would need two
-// registers per output; instead each tile runs twice, over lanes 0-7 and 8-15 of
-// every 16 k, as 4 x 3 tiles (12 of 16 registers).
+// registers per output; instead each tile runs twice, over lanes 0-7 and 8-15
+// of every 16 k, as 4 x 3 tiles (12 of 16 registers).
 #ifndef FACET_KERNELS_MATMUL_MATMUL_SIMD_H_
 #define FACET_KERNELS_MATMUL_MATMUL_SIMD_H_
 
@@ -34,9 +34,10 @@ FACET_INLINE void ReduceTile(const __m256* folded, float* out,
 #pragma GCC unroll 8
   for (int q = 0; q < kCount; q += 4) {
     const __m256 z = _mm256_setzero_ps();
-    _mm_store_ps(sums + q, Reduce4(folded[q], q + 1 < kCount ? folded[q + 1] : z,
-                                   q + 2 < kCount ? folded[q + 2] : z,
-                                   q + 3 < kCount ? folded[q + 3] : z));
+    _mm_store_ps(sums + q,
+                 Reduce4(folded[q], q + 1 < kCount ? folded[q + 1] : z,
+                         q + 2 < kCount ? folded[q + 2] : z,
+                         q + 3 < kCount ? folded[q + 3] : z));
   }
 #pragma GCC unroll 4
   for (int i = 0; i < MR; ++i) {

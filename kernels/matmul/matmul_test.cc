@@ -111,9 +111,11 @@ TEST_P(MatmulTest, RoundedInputsStayNearTheExactProduct) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    AllVariants, MatmulTest, testing::ValuesIn(MatmulVariants()),
-    [](const auto& info) { return std::string(info.param.name); });
+INSTANTIATE_TEST_SUITE_P(AllVariants, MatmulTest,
+                         testing::ValuesIn(MatmulVariants()),
+                         [](const auto& info) {
+                           return std::string(info.param.name);
+                         });
 
 TEST(MatmulDispatchTest, ThreadsAndSharedRegionsChangeNoBit) {
   Problem a(7, 1000, 256, DType::kBF16, 1);

@@ -1,5 +1,5 @@
-// From logits to a token. Plain scalar code over one row: exact whatever the
-// machine, and a vanishing part of a step.
+// From logits to a token. What runs over a whole vocabulary has a variant per
+// instruction set, with the same bits; choosing and drawing is plain scalar code.
 #ifndef FACET_KERNELS_SAMPLING_SAMPLING_H_
 #define FACET_KERNELS_SAMPLING_SAMPLING_H_
 
@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "kernels/base/cpu.h"
 
 namespace facet {
 
@@ -16,7 +17,8 @@ struct TokenLogit {
 };
 
 // The k largest logits of a slice of the vocabulary that starts at `first`, best
-// first, ties to the lower token; fewer when the slice is smaller.
+// first, ties to the lower token; fewer when the slice is smaller. NaNs are left
+// out, so nothing comes back from a slice that is all NaN.
 std::vector<TokenLogit> TopLogits(absl::Span<const float> logits,
                                   int32_t first, int k);
 
@@ -24,8 +26,9 @@ std::vector<TokenLogit> TopLogits(absl::Span<const float> logits,
 std::vector<TokenLogit> MergeTopLogits(
     absl::Span<const std::vector<TokenLogit>> lists, int k);
 
-// max and sum_i exp(logit_i - max) of one slice; slices are combined in order
-// by CombineExpSums(), so a fixed cut of the vocabulary gives fixed bits.
+// max and sum_i exp(logit_i - max) of one slice, the sum in 16 lanes like every
+// sum in Facet; slices are combined in order by CombineExpSums(), so a fixed cut
+// of the vocabulary gives fixed bits. An empty slice is (-infinity, 0).
 struct ExpSum {
   float max = 0;
   float sum = 0;
@@ -41,20 +44,35 @@ struct DrawOptions {
   float top_p = 1;        // 1: off
   float min_p = 0;        // 0: off
   uint64_t seed = 0;
-  int64_t position = 0;   // of the token that is drawn
+  int64_t position = 0;  // of the token that is drawn
 };
 
 // Draws one of `candidates` (sorted best first; all of the vocabulary, or at
 // least the top_k best of it). Softmax at `temperature` over the top_k best,
 // then the shortest prefix whose mass reaches top_p, then those with at least
-// min_p times the best one's probability. The uniform number depends on seed and
-// position alone (UniformAt()).
+// min_p times the best one's probability; the best one always stays. The uniform
+// number depends on seed and position alone (UniformAt()).
+//
+// REQUIRES: candidates is not empty.
 int32_t Draw(absl::Span<const TokenLogit> candidates,
              const DrawOptions& options);
 
 // In [0, 1), 24 bits: Philox4x32-10 (Salmon et al., SC 2011) with the seed as
 // key and the position as counter.
 float UniformAt(uint64_t seed, int64_t position);
+
+// One implementation of what runs over many logits.
+struct SamplingVariant {
+  const char* name;
+  Isa isa;
+  // The largest that is not a NaN; -infinity when there is none.
+  float (*max)(const float* x, int64_t count);
+  // sum exp(x[i] - max)
+  float (*sum_exp)(const float* x, int64_t count, float max);
+  // x[i] <- exp((x[i] - best) / temperature)
+  void (*soften)(float* x, int64_t count, float best, float temperature);
+};
+absl::Span<const SamplingVariant> SamplingVariants();
 
 }  // namespace facet
 

@@ -41,9 +41,9 @@ class RankRunner {
   // rank's byte ranges into memory and allocates the pools. `world` spans all
   // ranks of the plan.
   //
-  // Errors: those of ReadModelConfig(), ShardPlan::Create(), Checkpoint::Open();
-  // INVALID_ARGUMENT for a missing or misshapen tensor; RESOURCE_EXHAUSTED when
-  // the pools cannot be had.
+  // Errors: those of ReadModelConfig(), ShardPlan::Create(),
+  // Checkpoint::Open(); INVALID_ARGUMENT for a missing or misshapen tensor;
+  // RESOURCE_EXHAUSTED when the pools cannot be had.
   static absl::StatusOr<std::unique_ptr<RankRunner>> Load(
       const RankOptions& options, std::unique_ptr<Communicator> world,
       const LoadProgress& progress);

@@ -18,8 +18,8 @@ void Append(PageTable& table, const std::vector<PageId>& pages) {
 }
 
 void DropBefore(PageTable& table, int64_t first_page) {
-  const int64_t drop = std::min<int64_t>(first_page - table.first_page,
-                                         table.pages.size());
+  const int64_t drop =
+      std::min<int64_t>(first_page - table.first_page, table.pages.size());
   if (drop <= 0) return;
   table.pages.erase(table.pages.begin(), table.pages.begin() + drop);
   table.first_page += drop;
@@ -60,12 +60,11 @@ void WriteRows(const PageTable& table, int page_tokens, const LayerPages& to,
   const int64_t dim = to.head_dim;
   for (int64_t t = begin; t < end; ++t) {
     const int64_t position = slice.start + t;
-    const int64_t page =
-        table.pages[position / page_tokens - table.first_page];
+    const int64_t page = table.pages[position / page_tokens - table.first_page];
     for (int h = 0; h < to.kv_heads; ++h) {
-      const int64_t at = ((page * to.kv_heads + h) * page_tokens +
-                          position % page_tokens) *
-                         dim;
+      const int64_t at =
+          ((page * to.kv_heads + h) * page_tokens + position % page_tokens) *
+          dim;
       const int64_t from = (t * to.kv_heads + h) * dim;
       T* k_out = static_cast<T*>(to.k) + at;
       T* v_out = static_cast<T*>(to.v) + at;
@@ -96,9 +95,8 @@ absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(
     void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (data == MAP_FAILED) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat("KV cache: cannot reserve ", bytes,
-                       " bytes; give less --kv-memory"));
+      return absl::ResourceExhaustedError(absl::StrCat(
+          "KV cache: cannot reserve ", bytes, " bytes; give less --kv-memory"));
     }
     cache->regions_.push_back({data, bytes});
     return data;
@@ -107,8 +105,7 @@ absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(
     const int layer = static_cast<int>(i);
     if (!model.owns_kv(layer)) continue;
     LayerPages& pages = cache->layers_[layer];
-    pages.kv_heads =
-        static_cast<int>(plan.KvHeads(model, rank, layer).size());
+    pages.kv_heads = static_cast<int>(plan.KvHeads(model, rank, layer).size());
     pages.head_dim = model.layers[layer].head_dim;
     const size_t count = model.layers[layer].kind == LayerKind::kSliding
                              ? pools.sliding_pages
@@ -135,10 +132,10 @@ absl::Status KvCache::Apply(const StepPlan& plan) {
     const auto it = sequences_.find(slice.sequence);
     const Sequence empty;
     const Sequence& sequence = it == sequences_.end() ? empty : it->second;
-    FACET_RETURN_IF_ERROR(CheckSlice(
-        slice, sequence.length, sequence.sliding.end_page(),
-        sequence.global.end_page(), pools_.page_tokens, has_sliding,
-        has_global));
+    FACET_RETURN_IF_ERROR(
+        CheckSlice(slice, sequence.length, sequence.sliding.end_page(),
+                   sequence.global.end_page(), pools_.page_tokens, has_sliding,
+                   has_global));
   }
   for (SequenceId sequence : plan.finished) sequences_.erase(sequence);
   for (const SequenceSlice& slice : plan.slices) {
@@ -146,8 +143,7 @@ absl::Status KvCache::Apply(const StepPlan& plan) {
     Append(sequence.sliding, slice.new_sliding_pages);
     Append(sequence.global, slice.new_global_pages);
     DropBefore(sequence.sliding, slice.sliding_first_page);
-    sequence.length =
-        slice.start + static_cast<int64_t>(slice.tokens.size());
+    sequence.length = slice.start + static_cast<int64_t>(slice.tokens.size());
   }
   return absl::OkStatus();
 }

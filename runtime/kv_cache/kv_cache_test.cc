@@ -45,8 +45,8 @@ class KvCacheTest : public testing::Test {
   KvCacheTest()
       : model_(SmallModel()),
         plan_(*ShardPlan::Create(model_, {})),
-        cache_(*KvCache::Create(model_, plan_, 0, {32, 8, 8},
-                                KvFormat::kF32)) {}
+        cache_(*KvCache::Create(model_, plan_, 0, {32, 8, 8}, KvFormat::kF32)) {
+  }
 
   absl::Status Apply(std::vector<SequenceSlice> slices,
                      std::vector<SequenceId> finished = {}) {
@@ -76,8 +76,8 @@ TEST_F(KvCacheTest, RowsLandAtTheirPositionInTheirPage) {
     v[i] = -static_cast<float>(i);
   }
   ThreadPool pool(2);
-  cache_->Write(0, LayerKind::kSliding, Slice(1, 0, 40, {}), k.data(),
-                v.data(), pool);
+  cache_->Write(0, LayerKind::kSliding, Slice(1, 0, 40, {}), k.data(), v.data(),
+                pool);
   const float* pages = static_cast<const float*>(cache_->layer(0).k);
   const float* values = static_cast<const float*>(cache_->layer(0).v);
   for (int t = 0; t < 40; ++t) {

@@ -9,7 +9,8 @@ std::string ShapeText(const std::vector<int64_t>& shape) {
   return absl::StrCat("[", absl::StrJoin(shape, ", "), "]");
 }
 
-void AddLayer(const ModelConfig& model, int i, std::vector<ExpectedTensor>& out) {
+void AddLayer(const ModelConfig& model, int i,
+              std::vector<ExpectedTensor>& out) {
   const LayerConfig& layer = model.layers[i];
   const std::string prefix =
       absl::StrCat(model.tensor_prefix, "layers.", i, ".");
@@ -72,8 +73,8 @@ std::vector<ExpectedTensor> ExpectedTensors(const ModelConfig& model) {
                    {model.per_layer_vocab_size, width}});
     out.push_back(
         {prefix + "per_layer_model_projection.weight", {width, hidden}});
-    out.push_back({prefix + "per_layer_projection_norm.weight",
-                   {model.per_layer_width}});
+    out.push_back(
+        {prefix + "per_layer_projection_norm.weight", {model.per_layer_width}});
   }
   for (int i = 0; i < model.num_layers(); ++i) AddLayer(model, i, out);
   return out;
@@ -85,22 +86,21 @@ absl::Status CheckTensors(const ModelConfig& model,
     const TensorView* tensor = checkpoint.Find(spec.name);
     if (tensor == nullptr) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "checkpoint: tensor ", spec.name, " of shape ",
-          ShapeText(spec.shape),
+          "checkpoint: tensor ", spec.name, " of shape ", ShapeText(spec.shape),
           " is missing; config.json calls for it, so the two do not belong "
           "together or a file is incomplete"));
     }
     if (tensor->shape != spec.shape) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          tensor->file, ": tensor ", spec.name, " has shape ",
-          ShapeText(tensor->shape), ", expected ", ShapeText(spec.shape),
-          " by config.json"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(tensor->file, ": tensor ", spec.name, " has shape ",
+                       ShapeText(tensor->shape), ", expected ",
+                       ShapeText(spec.shape), " by config.json"));
     }
     if (tensor->dtype != DType::kBF16 && tensor->dtype != DType::kF32 &&
         tensor->dtype != DType::kF16) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          tensor->file, ": tensor ", spec.name, " has dtype ",
-          Name(tensor->dtype), ", expected BF16, F16 or F32"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(tensor->file, ": tensor ", spec.name, " has dtype ",
+                       Name(tensor->dtype), ", expected BF16, F16 or F32"));
     }
   }
   return absl::OkStatus();

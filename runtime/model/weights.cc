@@ -64,11 +64,11 @@ class Slicer {
     }
     if (model_.per_layer_width > 0) {
       const int64_t width = model_.per_layer_width;
-      out_.per_layer_embedding = Matrix(prefix + "embed_tokens_per_layer.weight");
-      out_.per_layer_projection =
-          Touch(Matrix(prefix + "per_layer_model_projection.weight")
-                    .Rows(shard_.layers.begin * width,
-                          shard_.layers.size() * width));
+      out_.per_layer_embedding =
+          Matrix(prefix + "embed_tokens_per_layer.weight");
+      out_.per_layer_projection = Touch(
+          Matrix(prefix + "per_layer_model_projection.weight")
+              .Rows(shard_.layers.begin * width, shard_.layers.size() * width));
       out_.per_layer_projection_norm =
           Vector(prefix + "per_layer_projection_norm.weight");
     }
@@ -120,8 +120,8 @@ class Slicer {
   }
 
   WeightMatrix Columns(WeightMatrix matrix, int64_t begin, int64_t count) {
-    matrix.data = static_cast<const uint8_t*>(matrix.data) +
-                  begin * SizeOf(matrix.dtype);
+    matrix.data =
+        static_cast<const uint8_t*>(matrix.data) + begin * SizeOf(matrix.dtype);
     matrix.cols = count;
     return matrix;
   }
@@ -207,8 +207,7 @@ class Slicer {
                     experts.size() * model_.hidden_size));
     for (int64_t e = experts.begin; e < experts.end; ++e) {
       w.gate_up.push_back(gate_up.Rows(e * width, width));
-      w.down.push_back(
-          down.Rows(e * model_.hidden_size, model_.hidden_size));
+      w.down.push_back(down.Rows(e * model_.hidden_size, model_.hidden_size));
     }
     return w;
   }
@@ -222,8 +221,8 @@ class Slicer {
 
 // The index of the first NaN or infinity of a row, or -1.
 int64_t FindNonFinite(const WeightMatrix& m, int64_t row) {
-  const uint8_t* data = static_cast<const uint8_t*>(m.data) +
-                        row * m.stride * SizeOf(m.dtype);
+  const uint8_t* data =
+      static_cast<const uint8_t*>(m.data) + row * m.stride * SizeOf(m.dtype);
   for (int64_t j = 0; j < m.cols; ++j) {
     if (m.dtype == DType::kBF16) {
       uint16_t bits;
@@ -239,9 +238,9 @@ int64_t FindNonFinite(const WeightMatrix& m, int64_t row) {
 absl::Status CheckVector(const WeightVector& vector, const char* what) {
   for (size_t i = 0; i < vector.size(); ++i) {
     if (!std::isfinite(vector[i])) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "checkpoint: ", what, "[", i, "] is ", vector[i],
-          ", expected a finite number; the file is damaged"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("checkpoint: ", what, "[", i, "] is ", vector[i],
+                       ", expected a finite number; the file is damaged"));
     }
   }
   return absl::OkStatus();
@@ -251,8 +250,8 @@ absl::Status CheckVector(const WeightVector& vector, const char* what) {
 
 WeightMatrix WeightMatrix::Rows(int64_t begin, int64_t count) const {
   WeightMatrix slice = *this;
-  slice.data = static_cast<const uint8_t*>(data) +
-               begin * stride * SizeOf(dtype);
+  slice.data =
+      static_cast<const uint8_t*>(data) + begin * stride * SizeOf(dtype);
   slice.rows = count;
   return slice;
 }
@@ -274,7 +273,8 @@ absl::Status CheckFinite(const Weights& weights, int num_threads) {
   for (const LayerWeights& layer : weights.layers) {
     // A vector's name is told by the matrix beside it.
     const auto vector = [&](const WeightVector& v, const char* name) {
-      return Annotate(CheckVector(v, name), absl::StrCat("beside ", layer.q.name));
+      return Annotate(CheckVector(v, name),
+                      absl::StrCat("beside ", layer.q.name));
     };
     FACET_RETURN_IF_ERROR(vector(layer.input_norm, "input_layernorm.weight"));
     FACET_RETURN_IF_ERROR(
@@ -296,8 +296,8 @@ absl::Status CheckFinite(const Weights& weights, int num_threads) {
         vector(experts.post_norm_1, "post_feedforward_layernorm_1.weight"));
     FACET_RETURN_IF_ERROR(
         vector(experts.post_norm_2, "post_feedforward_layernorm_2.weight"));
-    FACET_RETURN_IF_ERROR(vector(layer.per_layer.post_norm,
-                                 "post_per_layer_input_norm.weight"));
+    FACET_RETURN_IF_ERROR(
+        vector(layer.per_layer.post_norm, "post_per_layer_input_norm.weight"));
     for (const WeightMatrix* m :
          {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up,
           &layer.down, &experts.router, &layer.per_layer.gate,
@@ -317,10 +317,13 @@ absl::Status CheckFinite(const Weights& weights, int num_threads) {
         const int64_t column = FindNonFinite(matrix, row);
         if (column < 0) continue;
         const std::lock_guard<std::mutex> lock(mutex);
-        found = absl::InvalidArgumentError(absl::StrCat(
-            "checkpoint: tensor ", matrix.name, " holds a NaN or an infinity "
-            "(element [", row, ", ", column, "] of this rank's slice), expected"
-            " finite numbers; the file is damaged"));
+        found = absl::InvalidArgumentError(
+            absl::StrCat("checkpoint: tensor ", matrix.name,
+                         " holds a NaN or an infinity "
+                         "(element [",
+                         row, ", ", column,
+                         "] of this rank's slice), expected"
+                         " finite numbers; the file is damaged"));
         next = matrices.size();
         return;
       }

@@ -33,9 +33,9 @@ struct WeightMatrix {
 using WeightVector = std::vector<float>;
 
 struct ExpertWeights {
-  WeightMatrix router;  // [E, H]
-  WeightVector router_scale;      // [H]
-  WeightVector per_expert_scale;  // [E]
+  WeightMatrix router;                                // [E, H]
+  WeightVector router_scale;                          // [H]
+  WeightVector per_expert_scale;                      // [E]
   WeightVector pre_norm_2, post_norm_1, post_norm_2;  // [H]
   // One matrix per expert of this rank.
   std::vector<WeightMatrix> gate_up;  // [2 Ie, H], gate rows first
@@ -49,8 +49,8 @@ struct PerLayerWeights {
 };
 
 struct LayerWeights {
-  WeightVector input_norm, post_attention_norm;      // [H]
-  WeightVector pre_ff_norm, post_ff_norm;            // [H]
+  WeightVector input_norm, post_attention_norm;  // [H]
+  WeightVector pre_ff_norm, post_ff_norm;        // [H]
   float layer_scalar = 1.0f;
   WeightMatrix q, k, v;  // this rank's heads; k, v empty on sharing layers
   WeightMatrix o;        // [H, heads * D], columns of this rank
@@ -62,15 +62,15 @@ struct LayerWeights {
 };
 
 struct Weights {
-  std::unique_ptr<Checkpoint> checkpoint;  // keeps the mapping alive
+  std::unique_ptr<Checkpoint> checkpoint;   // keeps the mapping alive
   std::vector<std::vector<float>> widened;  // f16 tensors
 
-  std::vector<LayerWeights> layers;  // of this rank's stage
-  WeightMatrix embedding;            // whole; rows are gathered
-  WeightMatrix head;                 // this rank's rows, on the last stage
-  WeightVector final_norm;           // [H], on the last stage
-  WeightMatrix per_layer_embedding;  // whole [Vp, L P]; rows are gathered
-  WeightMatrix per_layer_projection;      // rows of this stage's layers
+  std::vector<LayerWeights> layers;   // of this rank's stage
+  WeightMatrix embedding;             // whole; rows are gathered
+  WeightMatrix head;                  // this rank's rows, on the last stage
+  WeightVector final_norm;            // [H], on the last stage
+  WeightMatrix per_layer_embedding;   // whole [Vp, L P]; rows are gathered
+  WeightMatrix per_layer_projection;  // rows of this stage's layers
   WeightVector per_layer_projection_norm;  // [P]
 
   // What this rank will read, gathered rows aside.

@@ -54,8 +54,8 @@ class WeightsTest : public testing::Test {
     std::filesystem::create_directories(directory_);
   }
 
-  // Writes all expected tensors; `change` may edit names, shapes and dtypes, and
-  // `poke` single elements.
+  // Writes all expected tensors; `change` may edit names, shapes and dtypes,
+  // and `poke` single elements.
   void Write(DType dtype,
              const std::function<void(std::vector<TensorSpec>&)>& change = {},
              const std::map<std::string, float>& poke = {}) {
@@ -64,8 +64,8 @@ class WeightsTest : public testing::Test {
       specs.push_back({tensor.name, dtype, tensor.shape});
     }
     if (change) change(specs);
-    auto writer = *SafetensorsWriter::Create(
-        directory_ + "/model.safetensors", specs);
+    auto writer =
+        *SafetensorsWriter::Create(directory_ + "/model.safetensors", specs);
     for (const TensorSpec& spec : specs) {
       std::vector<uint8_t> bytes(NumBytes(spec));
       for (int64_t i = 0; i < NumElements(spec); ++i) {

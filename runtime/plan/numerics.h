@@ -7,7 +7,8 @@
 namespace facet {
 
 // Inputs of matrix products: f32 as they are (the default), or rounded to bf16
-// where the user asked for speed. Sums and the residual stream are f32 always.
+// where the user asked for speed and the model has no experts to choose wrongly.
+// Sums and the residual stream are f32 always.
 enum class Activations : uint8_t { kF32, kBF16 };
 
 // Elements of K/V pages.

@@ -1,0 +1,92 @@
+// The Gemma 4 text model on one rank: the forward pass of one step through this
+// rank's layers, heads, columns and experts. Named after the checkpoint's
+// modules; every operation is in kernels/.
+#ifndef FACET_RUNTIME_MODEL_MODEL_H_
+#define FACET_RUNTIME_MODEL_MODEL_H_
+
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "kernels/base/thread_pool.h"
+#include "runtime/comm/communicator.h"
+#include "runtime/config/model_config.h"
+#include "runtime/kv_cache/kv_cache.h"
+#include "runtime/model/weights.h"
+#include "runtime/plan/numerics.h"
+#include "runtime/plan/shard_plan.h"
+#include "runtime/plan/step_plan.h"
+
+namespace facet {
+
+// Sees intermediate results as they arise; for tests of every layer.
+class ForwardObserver {
+ public:
+  virtual ~ForwardObserver() = default;
+  // f32 [tokens, hidden]: the input of `layer`; after the last layer of a rank
+  // called once more with layer + 1.
+  virtual void OnHidden(int layer, absl::Span<const float> hidden) = 0;
+  // probabilities [tokens, experts]; chosen and weights [tokens, K].
+  virtual void OnRouting(int layer, absl::Span<const float> probabilities,
+                         absl::Span<const int32_t> chosen,
+                         absl::Span<const float> weights) = 0;
+};
+
+// One rank's forward pass. One thread calls.
+class Model {
+ public:
+  // All arguments outlive the model. `world` spans all ranks of the plan, `tp`
+  // those of this stage; `observer` may be null.
+  Model(const ModelConfig* config, const ShardPlan* plan, int rank,
+        NumericsOptions numerics, const Weights* weights, KvCache* kv_cache,
+        Communicator* world, Communicator* tp, ThreadPool* pool,
+        ForwardObserver* observer);
+  ~Model();
+
+  // Runs the step's tokens through this stage: takes their embeddings, or the
+  // previous stage's output, and leaves this stage's output in hidden(), or
+  // sends it on. KvCache::Apply() has run.
+  //
+  // Errors: those of the communicators.
+  absl::Status Forward(const StepPlan& plan);
+
+  // After Forward() on the last stage: [tokens, hidden], before the final norm.
+  absl::Span<const float> hidden() const;
+
+  // Logits of the given rows of hidden() over this rank's vocabulary, softcap
+  // applied: out is [rows, vocab of the rank].
+  void Logits(absl::Span<const int64_t> rows, absl::Span<float> out);
+
+ private:
+  struct Workspace;
+
+  absl::Status EmbedOrReceive();
+  void PerLayerInputs();
+  absl::Status AttentionBlock(int layer, const LayerWeights& w);
+  absl::Status FeedForwardBlock(int layer, const LayerWeights& w);
+  void Experts(int layer, const LayerWeights& w, float* out);
+  void PerLayerBlock(int layer, const LayerWeights& w);
+  absl::Status AllReduce(absl::Span<float> values);
+
+  const ModelConfig& config_;
+  const ShardPlan& plan_;
+  const RankShard& shard_;
+  // Whether inputs of matrix products are rounded to bf16. Never where experts
+  // are chosen: rounding upstream of a router turns near ties, and a wrong
+  // expert costs more than the speed brings.
+  const bool round_inputs_;
+  const Weights& weights_;
+  KvCache& kv_cache_;
+  Communicator& world_;
+  Communicator& tp_;
+  ThreadPool& pool_;
+  ForwardObserver* const observer_;
+  // Parts of a row-parallel product that fall on this rank.
+  const int local_segments_;
+  std::unique_ptr<Workspace> ws_;
+};
+
+}  // namespace facet
+
+#endif  // FACET_RUNTIME_MODEL_MODEL_H_
