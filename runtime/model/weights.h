@@ -77,14 +77,6 @@ struct Weights {
   std::vector<ByteRange> ranges;
 };
 
-// Every tensor the config calls for, with the shape it must have: the contract
-// between a config.json and its files.
-struct ExpectedTensor {
-  std::string name;
-  std::vector<int64_t> shape;
-};
-std::vector<ExpectedTensor> ExpectedTensors(const ModelConfig& model);
-
 // OK when `checkpoint` has every expected tensor in bf16, f16 or f32 and in
 // shape. Others, such as those of vision and audio towers, are let be.
 //

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "runtime/checkpoint/safetensors_writer.h"
+#include "runtime/checkpoint/text_tensors.h"
 
 namespace facet {
 namespace {
@@ -59,10 +60,8 @@ class WeightsTest : public testing::Test {
   void Write(DType dtype,
              const std::function<void(std::vector<TensorSpec>&)>& change = {},
              const std::map<std::string, float>& poke = {}) {
-    std::vector<TensorSpec> specs;
-    for (const ExpectedTensor& tensor : ExpectedTensors(model_)) {
-      specs.push_back({tensor.name, dtype, tensor.shape});
-    }
+    std::vector<TensorSpec> specs = TextTensors(model_);
+    for (TensorSpec& spec : specs) spec.dtype = dtype;
     if (change) change(specs);
     auto writer =
         *SafetensorsWriter::Create(directory_ + "/model.safetensors", specs);
