@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <functional>
 #include <limits>
@@ -94,14 +95,20 @@ ExpSum Combine(const ExpSum& a, const ExpSum& b) {
   return {max, scaled(a) + scaled(b)};
 }
 
+double Mass(const std::vector<float>& p, size_t count) {
+  double sum = 0;
+  for (size_t i = 0; i < count; ++i) sum += p[i];
+  return sum;
+}
+
 }  // namespace
 
 absl::Span<const SamplingVariant> SamplingVariants() {
   return RunnableVariants(kBestFirst);
 }
 
-std::vector<TokenLogit> TopLogits(absl::Span<const float> logits,
-                                  int32_t first, int k) {
+std::vector<TokenLogit> TopLogits(absl::Span<const float> logits, int32_t first,
+                                  int k) {
   std::vector<TokenLogit> best;
   const int64_t count = static_cast<int64_t>(logits.size());
   if (k <= 0 || count == 0) return best;
@@ -177,7 +184,9 @@ int32_t Draw(absl::Span<const TokenLogit> candidates,
              const DrawOptions& options) {
   FACET_CHECK(!candidates.empty());
   const float best = candidates[0].logit;
-  if (!(options.temperature > 0)) return candidates[0].token;
+  if (!(options.temperature > 0) || !std::isfinite(best)) {
+    return candidates[0].token;
+  }
   size_t count = candidates.size();
   if (options.top_k > 0) {
     count = std::min(count, static_cast<size_t>(options.top_k));
@@ -186,19 +195,17 @@ int32_t Draw(absl::Span<const TokenLogit> candidates,
   std::vector<float> p(count);
   for (size_t i = 0; i < count; ++i) p[i] = candidates[i].logit;
   ActiveVariant(kBestFirst)
-      .soften(p.data(), static_cast<int64_t>(count), best,
-              options.temperature);
-  double mass = 0;
-  for (float value : p) mass += value;
+      .soften(p.data(), static_cast<int64_t>(count), best, options.temperature);
   if (options.top_p < 1) {
-    const double wanted = mass * options.top_p;
-    mass = p[0];
+    const double wanted = options.top_p * Mass(p, count);
+    double mass = p[0];
     size_t kept = 1;
     while (kept < count && mass < wanted) mass += p[kept++];
     count = kept;
   }
-  while (count > 1 && p[count - 1] < options.min_p) mass -= p[--count];
-  const double target = mass * UniformAt(options.seed, options.position);
+  while (count > 1 && p[count - 1] < options.min_p) --count;
+  const double target =
+      Mass(p, count) * UniformAt(options.seed, options.position);
   double below = 0;
   for (size_t i = 0; i + 1 < count; ++i) {
     below += p[i];
@@ -209,11 +216,10 @@ int32_t Draw(absl::Span<const TokenLogit> candidates,
 
 float UniformAt(uint64_t seed, int64_t position) {
   const uint64_t counter = static_cast<uint64_t>(position);
-  const std::array<uint32_t, 4> bits =
-      Philox4x32({static_cast<uint32_t>(counter),
-                  static_cast<uint32_t>(counter >> 32), 0, 0},
-                 {static_cast<uint32_t>(seed),
-                  static_cast<uint32_t>(seed >> 32)});
+  const std::array<uint32_t, 4> bits = Philox4x32(
+      {static_cast<uint32_t>(counter), static_cast<uint32_t>(counter >> 32), 0,
+       0},
+      {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
   return static_cast<float>(bits[0] >> 8) * 0x1p-24f;
 }
 

@@ -1,5 +1,6 @@
 // From logits to a token. What runs over a whole vocabulary has a variant per
-// instruction set, with the same bits; choosing and drawing is plain scalar code.
+// instruction set, with the same bits; choosing and drawing is plain scalar
+// code.
 #ifndef FACET_KERNELS_SAMPLING_SAMPLING_H_
 #define FACET_KERNELS_SAMPLING_SAMPLING_H_
 
@@ -16,19 +17,19 @@ struct TokenLogit {
   float logit = 0;
 };
 
-// The k largest logits of a slice of the vocabulary that starts at `first`, best
-// first, ties to the lower token; fewer when the slice is smaller. NaNs are left
-// out, so nothing comes back from a slice that is all NaN.
-std::vector<TokenLogit> TopLogits(absl::Span<const float> logits,
-                                  int32_t first, int k);
+// The k largest logits of a slice of the vocabulary that starts at `first`,
+// best first, ties to the lower token; fewer when the slice is smaller. NaNs
+// are left out, so nothing comes back from a slice that is all NaN.
+std::vector<TokenLogit> TopLogits(absl::Span<const float> logits, int32_t first,
+                                  int k);
 
 // Merges lists that are each sorted as above into the k best.
 std::vector<TokenLogit> MergeTopLogits(
     absl::Span<const std::vector<TokenLogit>> lists, int k);
 
 // max and sum_i exp(logit_i - max) of one slice, the sum in 16 lanes like every
-// sum in Facet; slices are combined in order by CombineExpSums(), so a fixed cut
-// of the vocabulary gives fixed bits. An empty slice is (-infinity, 0).
+// sum in Facet; slices are combined in order by CombineExpSums(), so a fixed
+// cut of the vocabulary gives fixed bits. An empty slice is (-infinity, 0).
 struct ExpSum {
   float max = 0;
   float sum = 0;
@@ -50,8 +51,8 @@ struct DrawOptions {
 // Draws one of `candidates` (sorted best first; all of the vocabulary, or at
 // least the top_k best of it). Softmax at `temperature` over the top_k best,
 // then the shortest prefix whose mass reaches top_p, then those with at least
-// min_p times the best one's probability; the best one always stays. The uniform
-// number depends on seed and position alone (UniformAt()).
+// min_p times the best one's probability; the best one always stays. The
+// uniform number depends on seed and position alone (UniformAt()).
 //
 // REQUIRES: candidates is not empty.
 int32_t Draw(absl::Span<const TokenLogit> candidates,
