@@ -36,9 +36,16 @@ absl::StatusOr<ChatFormat> DetectChatFormat(const std::string& directory);
 // "enable_thinking" (false), "add_generation_prompt" (true). Messages and tools
 // have the shape of OpenAI's chat API, "tool_responses" of Gemma's template.
 //
+// Thoughts of earlier turns are "reasoning_content", or "thinking" or
+// "reasoning", as the reference takes them.
+//
 // Ordered JSON: keys are rendered in the order the template gives them, and
-// numbers as Python prints them.
+// numbers as Python prints them (integers beyond 64 bits are floats here).
 using ChatJson = nlohmann::ordered_json;
+
+// How `format` differs from the others; see chat_dialect.h.
+struct ChatDialect;
+const ChatDialect& DialectOf(ChatFormat format);
 
 // The exact text the template would give, <bos> included.
 //
