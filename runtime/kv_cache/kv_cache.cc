@@ -13,11 +13,11 @@
 namespace facet {
 namespace {
 
-void Append(PageTable& table, const std::vector<PageId>& pages) {
+void Append(SequencePageTable& table, const std::vector<PageId>& pages) {
   for (PageId page : pages) table.pages.push_back(page.value);
 }
 
-void DropBefore(PageTable& table, int64_t first_page) {
+void DropBefore(SequencePageTable& table, int64_t first_page) {
   const int64_t drop =
       std::min<int64_t>(first_page - table.first_page, table.pages.size());
   if (drop <= 0) return;
@@ -54,9 +54,9 @@ absl::Status CheckSlice(const SequenceSlice& slice, int64_t length,
 }
 
 template <typename T>
-void WriteRows(const PageTable& table, int page_tokens, const LayerPages& to,
-               const SequenceSlice& slice, int64_t begin, int64_t end,
-               const float* k, const float* v) {
+void WriteRows(const SequencePageTable& table, int page_tokens,
+               const LayerPages& to, const SequenceSlice& slice, int64_t begin,
+               int64_t end, const float* k, const float* v) {
   const int64_t dim = to.head_dim;
   for (int64_t t = begin; t < end; ++t) {
     const int64_t position = slice.start + t;
@@ -148,7 +148,8 @@ absl::Status KvCache::Apply(const StepPlan& plan) {
   return absl::OkStatus();
 }
 
-const PageTable& KvCache::table(SequenceId sequence, LayerKind kind) const {
+const SequencePageTable& KvCache::table(SequenceId sequence,
+                                        LayerKind kind) const {
   const auto it = sequences_.find(sequence);
   FACET_CHECK(it != sequences_.end());
   return kind == LayerKind::kSliding ? it->second.sliding : it->second.global;
@@ -157,7 +158,7 @@ const PageTable& KvCache::table(SequenceId sequence, LayerKind kind) const {
 void KvCache::Write(int layer, LayerKind kind, const SequenceSlice& slice,
                     const float* k, const float* v, ThreadPool& pool) {
   const LayerPages& to = layers_[layer];
-  const PageTable& pages = table(slice.sequence, kind);
+  const SequencePageTable& pages = table(slice.sequence, kind);
   pool.ParallelFor(slice.tokens.size(), 32, [&](int64_t begin, int64_t end) {
     if (dtype_ == DType::kF32) {
       WriteRows<float>(pages, pools_.page_tokens, to, slice, begin, end, k, v);

@@ -25,7 +25,7 @@ namespace facet {
 
 // The pages of one sequence in one pool: entry i holds the positions from
 // (first_page + i) * page_tokens on.
-struct PageTable {
+struct SequencePageTable {
   int64_t first_page = 0;
   std::vector<int32_t> pages;
   int64_t end_page() const {
@@ -59,7 +59,7 @@ class KvCache {
   absl::Status Apply(const StepPlan& plan);
 
   // REQUIRES: the sequence is live.
-  const PageTable& table(SequenceId sequence, LayerKind kind) const;
+  const SequencePageTable& table(SequenceId sequence, LayerKind kind) const;
 
   const LayerPages& layer(int layer) const { return layers_[layer]; }
   DType dtype() const { return dtype_; }
@@ -73,8 +73,8 @@ class KvCache {
  private:
   struct Sequence {
     int64_t length = 0;
-    PageTable sliding;
-    PageTable global;
+    SequencePageTable sliding;
+    SequencePageTable global;
   };
   struct Region {
     void* data = nullptr;

@@ -97,10 +97,10 @@ TEST_F(KvCacheTest, PagesBehindTheWindowLeaveTheSlidingTableAlone) {
   SequenceSlice next = Slice(1, 96, 1, {3});
   next.sliding_first_page = 1;
   ASSERT_TRUE(Apply({next}).ok());
-  const PageTable& sliding = cache_->table({1}, LayerKind::kSliding);
+  const SequencePageTable& sliding = cache_->table({1}, LayerKind::kSliding);
   EXPECT_EQ(sliding.first_page, 1);
   EXPECT_EQ(sliding.pages, (std::vector<int32_t>{1, 2, 3}));
-  const PageTable& global = cache_->table({1}, LayerKind::kGlobal);
+  const SequencePageTable& global = cache_->table({1}, LayerKind::kGlobal);
   EXPECT_EQ(global.first_page, 0);
   EXPECT_EQ(global.pages, (std::vector<int32_t>{0, 1, 2, 3}));
 }

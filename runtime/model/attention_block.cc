@@ -92,7 +92,8 @@ absl::Status Model::AttentionBlock(int layer, const LayerWeights& w) {
   const int heads_per_kv = config_.query_heads / config.kv_heads;
   std::vector<AttentionArgs> sequences;
   for (const StepSlice& s : ws.slices) {
-    const PageTable& table = kv_cache_.table(s.slice->sequence, config.kind);
+    const SequencePageTable& table =
+        kv_cache_.table(s.slice->sequence, config.kind);
     AttentionArgs args;
     args.tokens = static_cast<int64_t>(s.slice->tokens.size());
     args.first_position = s.slice->start;
