@@ -46,9 +46,7 @@ uint32_t FallingKey(float logit) {
 }
 
 // Sorts candidates that stand in rising order of token: least significant digit
-// first, each pass stable, so equal logits keep that order. Digits of 11 bits
-// would save a pass, but scatter over more pages than a TLB holds: measured
-// four times slower.
+// first, each pass stable, so equal logits keep that order.
 void SortByDigits(std::vector<TokenLogit>& candidates) {
   constexpr int kDigitBits = 11, kDigits = 1 << kDigitBits;
   std::vector<TokenLogit> other(candidates.size());
