@@ -31,6 +31,9 @@ constexpr KnownTemplate kKnownTemplates[] = {
     // google/gemma-4-31B-it, the official template since
     {"85a08664d16d8f3be4416c92427b3ac10df1024ac566cc0b4bc3bab409393f98",
      ChatFormat::kCurrent},
+    // deploy/demo-model, Facet's own wording of the official one
+    {"f67a8bf6a504b8baee797c96b7893b1a3211f6759b83b17d153d81785c013f34",
+     ChatFormat::kCurrent},
 };
 
 std::string Sha256(const std::string& text) {

@@ -240,14 +240,17 @@ absl::Status SchemaWriter::ItemTypes(TemplateValue types,
     AppendQuoted(PythonUpper(types.string()), prompt_);
     return absl::OkStatus();
   }
+  // Through the template's filters, false, 0 and {} are lists of nothing.
   prompt_->Format("[");
   Commas commas(prompt_);
-  FACET_RETURN_IF_ERROR(
-      ForEach(types, path, [&](TemplateValue type, const FieldPath&) {
-        commas.Next();
-        AppendQuoted(PythonUpper(type.Text()), prompt_);
-        return absl::OkStatus();
-      }));
+  if (types.is_true()) {
+    FACET_RETURN_IF_ERROR(
+        ForEach(types, path, [&](TemplateValue type, const FieldPath&) {
+          commas.Next();
+          AppendQuoted(PythonUpper(type.Text()), prompt_);
+          return absl::OkStatus();
+        }));
+  }
   prompt_->Format("]");
   return absl::OkStatus();
 }
