@@ -133,13 +133,15 @@ void Membership::Record(int member, Weight weight, const absl::Status& status) {
 }
 
 void Membership::OnMessage(int member, WorkerMessage message) {
-  Lock lock(mutex_);
-  Member& from = members_[member];
-  from.heard = options_.clock();
-  if (std::holds_alternative<Heartbeat>(message)) return;
   const bool progress = std::holds_alternative<WorkerProgress>(message);
-  Receive(member, from, std::move(message));
-  if (progress) ReportProgress(lock);
+  {
+    Lock lock(mutex_);
+    Member& from = members_[member];
+    from.heard = options_.clock();
+    if (std::holds_alternative<Heartbeat>(message)) return;
+    Receive(member, from, std::move(message));
+  }
+  if (progress) ReportProgress();
 }
 
 void Membership::Receive(int member, Member& from, WorkerMessage message) {
@@ -182,18 +184,21 @@ void Membership::Receive(int member, Member& from, WorkerMessage message) {
   }
 }
 
-void Membership::ReportProgress(Lock& lock) {
+void Membership::ReportProgress() {
   if (!options_.load_progress) return;
+  // One report at a time, so that sums come in the order they were taken.
+  std::lock_guard<std::mutex> reporting(reporting_);
   int64_t done = 0;
   int64_t total = 0;
-  for (const Member& member : members_) {
-    done += member.progress.done_bytes;
-    total += member.progress.total_bytes;
+  {
+    Lock lock(mutex_);
+    for (const Member& member : members_) {
+      done += member.progress.done_bytes;
+      total += member.progress.total_bytes;
+    }
   }
-  // The callback is the caller's code: it may take long or ask for health().
-  lock.unlock();
+  // Without mutex_: the callback is the caller's code and may ask for health().
   options_.load_progress(done, total);
-  lock.lock();
 }
 
 void Membership::OnGone(int member, const absl::Status& status) {

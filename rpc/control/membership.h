@@ -37,7 +37,8 @@ struct MembershipOptions {
   absl::Duration heartbeat_timeout = absl::Seconds(15);
   // While workers load, the longest time without any progress of one of them.
   absl::Duration load_timeout = absl::Minutes(10);
-  // Bytes of weights over all workers; called from the streams' threads.
+  // Bytes of weights over all workers; one call at a time, from the streams'
+  // threads.
   std::function<void(int64_t done, int64_t total)> load_progress;
   std::function<absl::Time()> clock = [] { return absl::Now(); };
 };
@@ -118,7 +119,7 @@ class Membership : public WorkerEvents {
   std::string Describe(int member) const;
   void Record(int member, Weight weight, const absl::Status& status);
   void Receive(int member, Member& from, WorkerMessage message);
-  void ReportProgress(Lock& lock);
+  void ReportProgress();
   // Waits until the failure is explained or no explanation can be expected,
   // tells the other workers, and returns it.
   absl::Status SettleFailure(Lock& lock);
@@ -126,6 +127,7 @@ class Membership : public WorkerEvents {
   bool AllGone() const;
 
   const MembershipOptions options_;
+  std::mutex reporting_;  // taken before mutex_
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<Member> members_;

@@ -354,7 +354,7 @@ class RemoteWorkersTest : public WorkerGroupTest {
       WorkerOptions options;
       options.coordinator = address;
       options.join_timeout = timeout;
-      options.handle_signals = false;
+      options.own_process = false;
       remote->status = RunWorker(options, FakeParts(fake));
     });
     return remote;

@@ -87,6 +87,7 @@ absl::Status JoinAndServe(const WorkerOptions& options,
   FACET_ASSIGN_OR_RETURN(session_options.registration,
                          DescribeThisWorker(parts));
   session_options.model_directory = options.model_directory;
+  session_options.own_process = options.own_process;
 
   while (true) {
     FACET_ASSIGN_OR_RETURN(
@@ -121,7 +122,7 @@ absl::Status RunWorker(const WorkerOptions& options, const WorkerParts& parts) {
   }
   Departure departure;
   std::unique_ptr<SignalWatcher> signals;
-  if (options.handle_signals) {
+  if (options.own_process) {
     signals = std::make_unique<SignalWatcher>([&](const std::string& name) {
       departure.Ask(absl::StrCat("it received ", name));
     });

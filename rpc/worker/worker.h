@@ -20,9 +20,11 @@ struct WorkerOptions {
   // Numeric address peers reach this worker at; empty: the one it reaches the
   // coordinator from.
   std::string comm_host;
-  // True: SIGTERM and SIGINT finish the running step and leave. Blocks both in
-  // the calling thread, so call it before any other thread exists.
-  bool handle_signals = true;
+  // The whole process is this worker: SIGTERM and SIGINT finish the running
+  // step and leave, and all threads stay on the CPUs the coordinator names.
+  // Blocks both signals in the calling thread, so call it before any other
+  // exists.
+  bool own_process = true;
 };
 
 // Environment: FACET_JOIN_TOKEN, the token of the cluster; FACET_BUILD_ID.

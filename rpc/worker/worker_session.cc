@@ -9,6 +9,7 @@
 #include "kernels/base/status_macros.h"
 #include "kernels/base/thread_pool.h"
 #include "rpc/convert/control_convert.h"
+#include "rpc/worker/confine_process.h"
 
 namespace facet {
 namespace {
@@ -110,7 +111,10 @@ absl::Status WorkerSession::TakePlace(CommPort port) {
     std::lock_guard<std::mutex> lock(mutex_);
     loading_ = true;
   }
-  if (!place->cpus.empty()) PinThisThread(place->cpus[0]);
+  if (!place->cpus.empty()) {
+    if (options_.own_process) ConfineProcess(place->cpus);
+    PinThisThread(place->cpus[0]);
+  }
 
   HostCommOptions comm;
   comm.rank = place->rank;

@@ -21,6 +21,7 @@ struct WorkerSessionOptions {
   WorkerRegistration registration;
   // Replaces the directory the coordinator names, where not empty.
   std::string model_directory;
+  bool own_process = false;  // all threads stay on the CPUs of the place
   absl::Duration heartbeat_interval = absl::Milliseconds(500);
   // A coordinator not heard of for so long, while no step runs, is gone.
   absl::Duration coordinator_timeout = absl::Seconds(30);

@@ -1,0 +1,126 @@
+// What the control plane adds to a step: the time from Execute() to its result,
+// less the compute time of the slowest worker. Workers are processes of their
+// own whose ranks are busy for a given time and do nothing else.
+//
+//   control_benchmark [--workers=2] [--compute-us=1000] [--steps=5000]
+//
+// On a quiet 2-core machine, 2 workers of 1 ms, the median is about 170 us over
+// TCP and 160 us over a unix socket: too little to have two kinds of address.
+// Of the ways to use gRPC, blocking and callback streams in the server measured
+// alike (175 and 172 us); a worker that ran steps on the thread that reads
+// saved another 50 us, but would not hear of a lost coordinator before its step
+// ends.
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "kernels/base/status_macros.h"
+#include "rpc/control/remote_executor.h"
+#include "rpc/coordinator/worker_group.h"
+#include "rpc/worker/testing/fake_parts.h"
+#include "rpc/worker/worker.h"
+
+namespace facet {
+namespace {
+
+struct Settings {
+  int workers = 2;
+  int compute_us = 1000;
+  int steps = 5000;
+};
+
+absl::Status Measure(const char* name, const std::string& address,
+                     const Settings& settings) {
+  WorkerGroupOptions options;
+  options.world_size = settings.workers;
+  options.control_address = address;
+  options.worker_argv = {"control_benchmark", "worker"};
+  options.common.parallelism.tp_size = settings.workers;
+  FACET_ASSIGN_OR_RETURN(const std::unique_ptr<WorkerGroup> group,
+                         WorkerGroup::Start(options));
+  RemoteExecutorOptions remote;
+  remote.vocab_size = 1000;
+  remote.validate = [](const StepPlan&) { return absl::OkStatus(); };
+  const std::unique_ptr<Executor> executor =
+      MakeRemoteExecutor(&group->members(), std::move(remote));
+
+  StepPlan plan;
+  plan.slices.resize(1);
+  plan.slices[0].sequence = {1};
+  plan.slices[0].tokens = {5};
+  plan.slices[0].sample = true;
+  std::vector<double> overhead_us;
+  for (int step = 1; step <= settings.steps; ++step) {
+    plan.step = static_cast<uint64_t>(step);
+    const absl::Time start = absl::Now();
+    FACET_ASSIGN_OR_RETURN(const StepResult result, executor->Execute(plan));
+    overhead_us.push_back(
+        absl::ToDoubleMicroseconds(absl::Now() - start - result.compute));
+  }
+  std::sort(overhead_us.begin(), overhead_us.end());
+  const auto percentile = [&](int percent) {
+    return overhead_us[(overhead_us.size() - 1) * percent / 100];
+  };
+  std::printf("%-5s p10 %6.0f  p50 %6.0f  p90 %6.0f  p99 %6.0f us\n", name,
+              percentile(10), percentile(50), percentile(90), percentile(99));
+  return group->Shutdown();
+}
+
+absl::Status MeasureAll(const Settings& settings) {
+  // The environment is how the workers below learn what to pretend.
+  setenv("FACET_FAKE_WORKER",
+         absl::StrCat("compute=", settings.compute_us).c_str(), 1);
+  std::printf("%d workers, %d us of compute, %d steps\n", settings.workers,
+              settings.compute_us, settings.steps);
+  FACET_RETURN_IF_ERROR(Measure("tcp", "127.0.0.1:0", settings));
+  char directory[] = "/tmp/facet-control-XXXXXX";
+  if (mkdtemp(directory) == nullptr) {
+    return absl::InternalError("cannot make a directory for the socket");
+  }
+  const std::string path = absl::StrCat(directory, "/socket");
+  const absl::Status status =
+      Measure("unix", absl::StrCat("unix:", path), settings);
+  std::remove(path.c_str());
+  std::remove(directory);
+  return status;
+}
+
+absl::Status BeWorker(const std::string& coordinator) {
+  WorkerOptions options;
+  options.coordinator = coordinator;
+  const char* fake = std::getenv("FACET_FAKE_WORKER");
+  return RunWorker(
+      options, FakeParts(ParseFakeWorkerOptions(fake == nullptr ? "" : fake)));
+}
+
+absl::Status Main(int argc, char** argv) {
+  Settings settings;
+  for (int i = 1; i < argc; ++i) {
+    const std::pair<std::string, std::string> flag =
+        absl::StrSplit(argv[i], absl::MaxSplits('=', 1));
+    if (flag.first == "--coordinator") return BeWorker(flag.second);
+    const int number = std::atoi(flag.second.c_str());
+    if (flag.first == "--workers") settings.workers = number;
+    if (flag.first == "--compute-us") settings.compute_us = number;
+    if (flag.first == "--steps") settings.steps = number;
+  }
+  return MeasureAll(settings);
+}
+
+}  // namespace
+}  // namespace facet
+
+int main(int argc, char** argv) {
+  const absl::Status status = facet::Main(argc, argv);
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "%s\n", status.ToString().c_str());
+  return 1;
+}

@@ -1,0 +1,253 @@
+// Membership alone: streams are fakes that record, time is a number.
+#include "rpc/control/membership.h"
+
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace facet {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+class FakeLink : public WorkerLink {
+ public:
+  void Send(const CoordinatorMessage& message) override {
+    std::lock_guard<std::mutex> lock(mutex_);
+    sent_.push_back(message);
+  }
+  void Close(const absl::Status& status) override {
+    std::lock_guard<std::mutex> lock(mutex_);
+    closed_ = status;
+  }
+  void Cancel() override {
+    std::lock_guard<std::mutex> lock(mutex_);
+    cancelled_ = true;
+  }
+
+  template <typename Message>
+  int Count() const {
+    std::lock_guard<std::mutex> lock(mutex_);
+    int count = 0;
+    for (const CoordinatorMessage& message : sent_) {
+      count += std::holds_alternative<Message>(message) ? 1 : 0;
+    }
+    return count;
+  }
+  absl::Status closed() const {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return closed_;
+  }
+  bool cancelled() const {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return cancelled_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<CoordinatorMessage> sent_;
+  absl::Status closed_;
+  bool cancelled_ = false;
+};
+
+WorkerRegistration Worker(const std::string& token,
+                          const std::string& hostname = "alpha",
+                          const std::string& mode = "f32") {
+  WorkerRegistration worker;
+  worker.join_token = token;
+  worker.build_id = "b1";
+  worker.isa = "avx2";
+  worker.modes = {{NumericsOptions(), mode}};
+  worker.hostname = hostname;
+  worker.pid = 42;
+  return worker;
+}
+
+class MembershipTest : public testing::Test {
+ protected:
+  MembershipOptions Options(std::vector<std::string> tokens) {
+    MembershipOptions options;
+    options.tokens = std::move(tokens);
+    options.build_id = "b1";
+    options.clock = [this] { return now_; };
+    return options;
+  }
+
+  // A world of two workers that are ready.
+  std::unique_ptr<Membership> Ready(MembershipOptions options) {
+    auto members = std::make_unique<Membership>(std::move(options));
+    std::vector<WorkerAssignment> places(2);
+    for (int i : {0, 1}) {
+      links_.push_back(std::make_shared<FakeLink>());
+      EXPECT_EQ(*members->OnRegister(Worker("t"), links_[i]), i);
+      places[i].rank = i;
+    }
+    std::thread workers([&] {
+      for (int i : {0, 1}) {
+        while (links_[i]->Count<WorkerAssignment>() == 0) {
+          std::this_thread::yield();
+        }
+        members->OnMessage(i, WorkerReady{});
+      }
+    });
+    EXPECT_TRUE(members->AssignAndWaitUntilReady(places).ok());
+    workers.join();
+    return members;
+  }
+
+  // The answer to step 1 comes from both ranks once both have the plan.
+  absl::StatusOr<StepResult> RunStep(Membership& members,
+                                     std::function<void()> meanwhile) {
+    StepPlan plan;
+    plan.step = 1;
+    std::thread workers([&] {
+      for (const auto& link : links_) {
+        while (link->Count<StepPlan>() == 0) std::this_thread::yield();
+      }
+      meanwhile();
+    });
+    auto result = members.RunStep(plan, 100, absl::Seconds(30));
+    workers.join();
+    return result;
+  }
+
+  absl::Time now_ = absl::UnixEpoch();
+  std::vector<std::shared_ptr<FakeLink>> links_;
+};
+
+TEST_F(MembershipTest, EachTokenIsGoodForOnePlace) {
+  Membership members(Options({"a", "b", "b"}));
+  auto link = std::make_shared<FakeLink>();
+  EXPECT_EQ(*members.OnRegister(Worker("b"), link), 1);
+  EXPECT_EQ(*members.OnRegister(Worker("a"), link), 0);
+  EXPECT_EQ(*members.OnRegister(Worker("b"), link), 2);
+  EXPECT_EQ(members.OnRegister(Worker("b"), link).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(members.OnRegister(Worker("c"), link).status().code(),
+            absl::StatusCode::kPermissionDenied);
+}
+
+TEST_F(MembershipTest, RefusalSaysWhatWasExpectedAndFound) {
+  Membership members(Options({"t", "t"}));
+  auto link = std::make_shared<FakeLink>();
+  WorkerRegistration other = Worker("t", "beta");
+  other.build_id = "b2";
+  absl::Status status = members.OnRegister(other, link).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("beta"), HasSubstr("expected b1, found b2")));
+
+  ASSERT_TRUE(members.OnRegister(Worker("t", "alpha", "m1"), link).ok());
+  status = members.OnRegister(Worker("t", "beta", "m2"), link).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("expected m1 as on alpha, found m2"));
+}
+
+TEST_F(MembershipTest, APlaceIsFreeAgainWhenItsWorkerLeavesBeforeTheStart) {
+  Membership members(Options({"t"}));
+  auto link = std::make_shared<FakeLink>();
+  ASSERT_TRUE(members.OnRegister(Worker("t"), link).ok());
+  members.OnGone(0, absl::OkStatus());
+  EXPECT_TRUE(members.OnRegister(Worker("t"), link).ok());
+  EXPECT_TRUE(members.health().ok());
+}
+
+TEST_F(MembershipTest, SilenceIsNoticedAndTheOthersAreTold) {
+  const auto members = Ready(Options({"t", "t"}));
+  for (int i = 0; i < 14; ++i) {
+    now_ += absl::Seconds(1);
+    members->OnMessage(0, Heartbeat{});
+    members->Tick();
+  }
+  EXPECT_TRUE(members->health().ok());
+  EXPECT_EQ(links_[1]->Count<Heartbeat>(), 14);
+  now_ += absl::Seconds(2);
+  members->OnMessage(0, Heartbeat{});
+  members->Tick();
+  EXPECT_THAT(std::string(members->health().message()),
+              AllOf(HasSubstr("worker 1 on alpha (pid 42)"),
+                    HasSubstr("not heard of for 16s")));
+  EXPECT_TRUE(links_[1]->cancelled());
+  EXPECT_FALSE(links_[0]->closed().ok());
+}
+
+TEST_F(MembershipTest, APauseOfThisProcessIsNobodysSilence) {
+  const auto members = Ready(Options({"t", "t"}));
+  members->Tick();
+  now_ += absl::Hours(1);
+  members->Tick();
+  EXPECT_TRUE(members->health().ok());
+}
+
+TEST_F(MembershipTest, TheExitOfAProcessExplainsItsBrokenStream) {
+  MembershipOptions options = Options({"t", "t"});
+  options.exits_are_reported = true;
+  const auto members = Ready(options);
+  const absl::Status status =
+      RunStep(*members, [&] {
+        // A peer notices first, and is no more than a symptom.
+        members->OnMessage(
+            0, WorkerFailed{absl::UnavailableError("rank 1 is gone")});
+        members->OnGone(0, absl::OkStatus());
+        members->OnGone(1, absl::OkStatus());
+        members->OnExit(1, "was killed by signal 9 (Killed)");
+      }).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("worker 1"), HasSubstr("killed by signal 9")));
+}
+
+TEST_F(MembershipTest, AWorkersOwnReasonIsNotReplacedByItsExit) {
+  MembershipOptions options = Options({"t", "t"});
+  options.exits_are_reported = true;
+  const auto members = Ready(options);
+  const absl::Status status =
+      RunStep(*members, [&] {
+        members->OnMessage(1, WorkerFailed{absl::DataLossError("bad page")});
+        members->OnGone(1, absl::OkStatus());
+        members->OnExit(1, "exited with code 1");
+      }).status();
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("worker 1"), HasSubstr("bad page")));
+  EXPECT_EQ(members->health(), status);
+}
+
+TEST_F(MembershipTest, AMessageOutOfTurnIsAFailure) {
+  const auto members = Ready(Options({"t", "t"}));
+  members->OnMessage(1, StepResult());
+  EXPECT_THAT(std::string(members->health().message()),
+              AllOf(HasSubstr("worker 1"), HasSubstr("out of turn")));
+}
+
+TEST_F(MembershipTest, AShutdownLetsTheStepEnd) {
+  const auto members = Ready(Options({"t", "t"}));
+  std::thread closer;
+  const auto result = RunStep(*members, [&] {
+    closer = std::thread([&] { members->Shutdown("done", absl::Seconds(20)); });
+    while (links_[1]->Count<WorkerShutdown>() == 0) std::this_thread::yield();
+    StepResult answer;
+    answer.step = 1;
+    for (int i : {0, 1}) members->OnMessage(i, answer);
+    for (int i : {0, 1}) members->OnGone(i, absl::OkStatus());
+  });
+  closer.join();
+  EXPECT_TRUE(result.ok()) << result.status();
+  EXPECT_FALSE(links_[0]->cancelled());
+}
+
+TEST_F(MembershipTest, AShutdownCancelsStreamsThatStay) {
+  const auto members = Ready(Options({"t", "t"}));
+  members->OnGone(0, absl::OkStatus());
+  members->Shutdown("done", absl::Milliseconds(20));
+  EXPECT_TRUE(links_[1]->cancelled());
+}
+
+}  // namespace
+}  // namespace facet
