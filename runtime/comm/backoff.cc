@@ -9,7 +9,11 @@
 namespace facet {
 namespace {
 
-constexpr int kPauseRounds = 200;
+// Two ranks that the scheduler has put on one processor wait for each other
+// through all of these: an 8 KiB all-reduce then takes 4.4 us without pauses,
+// 5.9 us with 20 and 19.6 us with 200. On processors of their own it makes no
+// difference (1.3 us). Two cores, Zen 3.
+constexpr int kPauseRounds = 20;
 constexpr int64_t kYieldNs = 50'000;
 
 int64_t NowNs() {

@@ -1,7 +1,13 @@
 // Latency of AllReduceSum between forked processes, over shared memory and TCP:
 //
 //   bazel run //runtime/comm:comm_benchmark -- [--iterations=N] [--ranks=N]
+//       [--compute_us=N]
+//
+// With --compute_us, every rank computes for that long before each call, as a
+// layer of decode would; the mean then shows what waiting costs on a machine
+// that others use too.
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +16,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -25,6 +32,25 @@ namespace {
 constexpr size_t kSizes[] = {8 << 10,  16 << 10, 24 << 10,
                              64 << 10, 1 << 20,  4 << 20};
 
+struct Options {
+  int iterations = 10000;
+  int ranks = 2;
+  int compute_us = 0;
+};
+
+// Processor time, not wall time: a rank that loses its processor computes on
+// when it has it back.
+void Compute(int microseconds) {
+  const auto now_ns = [] {
+    timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+  };
+  const int64_t end = now_ns() + int64_t{1000} * microseconds;
+  while (now_ns() < end) {
+  }
+}
+
 double MicrosecondsOf(Communicator& comm, std::vector<float>& values) {
   const auto start = std::chrono::steady_clock::now();
   const absl::Status status = comm.AllReduceSum(absl::MakeSpan(values));
@@ -36,27 +62,32 @@ double MicrosecondsOf(Communicator& comm, std::vector<float>& values) {
   return std::chrono::duration<double, std::micro>(end - start).count();
 }
 
-void Measure(Communicator& comm, const char* transport, int iterations) {
+void Measure(Communicator& comm, const char* transport,
+             const Options& options) {
   for (size_t bytes : kSizes) {
     std::vector<float> values(bytes / sizeof(float));
     const int count =
-        std::max<int>(1, iterations / std::max<size_t>(1, bytes >> 16));
+        std::max<int>(1, options.iterations / std::max<size_t>(1, bytes >> 16));
     std::vector<double> times;
     for (int i = 0; i < count + count / 10; ++i) {
+      Compute(options.compute_us);
       const double time = MicrosecondsOf(comm, values);
       if (i >= count / 10) times.push_back(time);
     }
     if (comm.rank() != 0) continue;
     std::sort(times.begin(), times.end());
-    std::printf("%-4s %d ranks %8zu bytes  p50 %9.1f us  p99 %9.1f us\n",
-                transport, comm.size(), bytes, times[times.size() / 2],
-                times[times.size() * 99 / 100]);
+    std::printf(
+        "%-4s %d ranks %8zu bytes  p50 %9.1f us  p99 %9.1f us  mean %9.1f us\n",
+        transport, comm.size(), bytes, times[times.size() / 2],
+        times[times.size() * 99 / 100],
+        std::accumulate(times.begin(), times.end(), 0.0) / times.size());
     std::fflush(stdout);
   }
 }
 
 // Every rank is a process of its own; this one is rank 0.
-int RunWorld(bool force_tcp, int ranks, int iterations) {
+int RunWorld(bool force_tcp, const Options& benchmark) {
+  const int ranks = benchmark.ranks;
   HostCommOptions options;
   options.world_key =
       absl::StrCat("benchmark ", getpid(), " ", force_tcp, " ",
@@ -85,7 +116,7 @@ int RunWorld(bool force_tcp, int ranks, int iterations) {
     std::fprintf(stderr, "%s\n", comm.status().ToString().c_str());
     return 1;
   }
-  Measure(**comm, force_tcp ? "tcp" : "shm", iterations);
+  Measure(**comm, force_tcp ? "tcp" : "shm", benchmark);
   comm->reset();
   if (options.rank != 0) _exit(0);
   int failures = 0;
@@ -101,16 +132,20 @@ int RunWorld(bool force_tcp, int ranks, int iterations) {
 }  // namespace facet
 
 int main(int argc, char** argv) {
-  int iterations = 10000;
-  int ranks = 2;
+  facet::Options options;
   for (int i = 1; i < argc; ++i) {
-    if (std::sscanf(argv[i], "--iterations=%d", &iterations) == 1) continue;
-    if (std::sscanf(argv[i], "--ranks=%d", &ranks) == 1) continue;
-    std::fprintf(stderr, "usage: %s [--iterations=N] [--ranks=N]\n", argv[0]);
+    if (std::sscanf(argv[i], "--iterations=%d", &options.iterations) == 1 ||
+        std::sscanf(argv[i], "--ranks=%d", &options.ranks) == 1 ||
+        std::sscanf(argv[i], "--compute_us=%d", &options.compute_us) == 1) {
+      continue;
+    }
+    std::fprintf(stderr,
+                 "usage: %s [--iterations=N] [--ranks=N] [--compute_us=N]\n",
+                 argv[0]);
     return 2;
   }
   for (bool force_tcp : {false, true}) {
-    if (facet::RunWorld(force_tcp, ranks, iterations) != 0) return 1;
+    if (facet::RunWorld(force_tcp, options) != 0) return 1;
   }
   return 0;
 }

@@ -21,6 +21,7 @@ namespace facet {
 // Every wait has the deadline given at creation. Errors of every call:
 //   DEADLINE_EXCEEDED  a peer did not arrive; the message names ranks
 //   UNAVAILABLE        a peer is gone
+//   INTERNAL           ranks do not make the same calls
 //   the status given to Abort(), from then on
 // After an error the communicator stays in error.
 class Communicator {
@@ -52,7 +53,9 @@ class Communicator {
   virtual absl::StatusOr<std::unique_ptr<Communicator>> Split(
       const std::vector<int>& ranks) = 0;
 
-  // Makes every waiting and later call on any thread return `status` at once.
+  // Makes every waiting and later call on any thread return `status` at once,
+  // unless an error came first. Peers are told: they get UNAVAILABLE with its
+  // message. REQUIRES: !status.ok().
   virtual void Abort(const absl::Status& status) = 0;
 };
 

@@ -52,11 +52,20 @@ struct HostCommOptions {
 
 // Connects to all peers and returns once all of them are there, or fails after
 // `timeout`. The listener may be closed afterwards.
+//
+// Errors:
+//   INVALID_ARGUMENT    an option is nonsense; names it
+//   DEADLINE_EXCEEDED   names the ranks that did not come
+//   PERMISSION_DENIED   a peer holds another world_key, or runs as another user
+//                       on this machine
+//   UNAVAILABLE         a peer died or gave up while the world formed
+//   RESOURCE_EXHAUSTED  /dev/shm is too small
+//   others              the system refused something; the message says what
 absl::StatusOr<std::unique_ptr<Communicator>> MakeHostCommunicator(
     const HostCommOptions& options, CommListener* listener);
 
 // Equal for two processes exactly when they can share memory: the machine's
-// boot id and the identity of /dev/shm.
+// boot id, the identity of /dev/shm and the user.
 std::string LocalHostId();
 
 }  // namespace facet
