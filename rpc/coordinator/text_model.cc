@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
+#include "runtime/chat/encode_chat.h"
 #include "runtime/tokenizer/utf8.h"
 
 namespace facet {
@@ -120,10 +121,9 @@ absl::StatusOr<std::vector<int32_t>> ConversationTokens(
   if (enable_thinking != nullptr) {
     conversation["enable_thinking"] = *enable_thinking;
   }
-  FACET_ASSIGN_OR_RETURN(const std::string text,
-                         RenderChat(*model.chat_format, conversation));
-  FACET_ASSIGN_OR_RETURN(std::vector<int32_t> ids,
-                         model.tokenizer->Encode(text, EncodeOptions()));
+  FACET_ASSIGN_OR_RETURN(
+      std::vector<int32_t> ids,
+      EncodeChat(*model.chat_format, conversation, *model.tokenizer));
   FACET_RETURN_IF_ERROR(CheckNoMedia(model.config, ids));
   return ids;
 }

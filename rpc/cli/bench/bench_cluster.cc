@@ -1,0 +1,124 @@
+#include "rpc/cli/bench/bench_cluster.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/base/status_macros.h"
+
+namespace facet {
+namespace {
+
+// Steps until the last of the sequences has its first token, at most: those in
+// front of it decode meanwhile and leave their prompts that much less room.
+int64_t PrefillSteps(const DecodeShape& shape, int max_step_tokens) {
+  const int64_t tokens = int64_t{shape.batch} * shape.prompt;
+  const int64_t room = std::max(1, max_step_tokens - shape.batch + 1);
+  return (tokens + room - 1) / room + 1;
+}
+
+int64_t MostTokens(const DecodeShape& shape, int max_step_tokens) {
+  return int64_t{shape.repeat} * shape.steps +
+         PrefillSteps(shape, max_step_tokens) + 1;
+}
+
+}  // namespace
+
+int64_t MostPositions(const DecodeShape& shape, int max_step_tokens) {
+  return shape.prompt + MostTokens(shape, max_step_tokens);
+}
+
+BenchCluster::BenchCluster(const ClusterOptions& options,
+                           std::unique_ptr<Cluster> cluster)
+    : options_(options),
+      cluster_(std::move(cluster)),
+      driver_(&cluster_->executor(), cluster_->model(), options.chunk_tokens,
+              options.max_sequences) {}
+
+absl::StatusOr<std::unique_ptr<BenchCluster>> BenchCluster::Start(
+    const ClusterOptions& options) {
+  FACET_ASSIGN_OR_RETURN(std::unique_ptr<Cluster> cluster,
+                         Cluster::Start(options));
+  return std::unique_ptr<BenchCluster>(
+      new BenchCluster(options, std::move(cluster)));
+}
+
+absl::StatusOr<std::vector<StepTiming>> BenchCluster::RunPrompt(int tokens) {
+  return driver_.Run({driver_.RandomPrompt(tokens, next_seed_++)},
+                     /*max_tokens=*/1);
+}
+
+absl::Status BenchCluster::WarmUp() {
+  return driver_.Run({driver_.RandomPrompt(32, next_seed_++)}, 4).status();
+}
+
+absl::Status BenchCluster::Decode(const DecodeShape& shape, DecodeRuns* runs) {
+  std::vector<std::vector<int32_t>> prompts;
+  for (int i = 0; i < shape.batch; ++i) {
+    prompts.push_back(driver_.RandomPrompt(shape.prompt, next_seed_++));
+  }
+  FACET_ASSIGN_OR_RETURN(std::vector<StepTiming> steps,
+                         driver_.Run(std::move(prompts),
+                                     MostTokens(shape, options_.chunk_tokens)));
+  steps.erase(std::remove_if(steps.begin(), steps.end(),
+                             [&](const StepTiming& step) {
+                               return !IsDecodeOf(shape.batch, step) ||
+                                      step.context == 0;
+                             }),
+              steps.end());
+  const size_t wanted = static_cast<size_t>(shape.repeat) * shape.steps;
+  if (steps.size() < wanted) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("--kv-memory: ", options_.kv_bytes_per_worker,
+                     " bytes do not hold ", shape.batch, " sequences of ",
+                     MostPositions(shape, options_.chunk_tokens),
+                     " tokens at once; give more, or a smaller --batch"));
+  }
+  // Sequences that reach the end of the window of repetitions run on alone.
+  steps.resize(wanted);
+
+  runs->batch = shape.batch;
+  double context = 0;
+  for (int r = 0; r < shape.repeat; ++r) {
+    double seconds = 0;
+    for (int i = 0; i < shape.steps; ++i) {
+      const StepTiming& step = steps[r * shape.steps + i];
+      seconds += step.seconds;
+      context += static_cast<double>(step.context) / shape.batch;
+      runs->step_s.push_back(step.seconds);
+      runs->control_s.push_back(std::max(0.0, step.execute_s - step.compute_s));
+    }
+    runs->tokens_per_s.push_back(shape.batch * shape.steps / seconds);
+  }
+  runs->context = context / static_cast<double>(wanted);
+  return absl::OkStatus();
+}
+
+absl::Status BenchCluster::Prefill(int tokens, int repeat, PrefillRuns* runs) {
+  runs->tokens = tokens;
+  for (int r = 0; r < repeat; ++r) {
+    FACET_ASSIGN_OR_RETURN(const std::vector<StepTiming> steps,
+                           RunPrompt(tokens));
+    double seconds = 0;
+    for (const StepTiming& step : steps) seconds += step.seconds;
+    runs->tokens_per_s.push_back(tokens / seconds);
+  }
+  return absl::OkStatus();
+}
+
+int64_t BenchCluster::KvBytesTouched() const {
+  const PagesTouched pages = driver_.pages_touched();
+  const int element = options_.numerics.kv_format == KvFormat::kF32 ? 4 : 2;
+  int64_t bytes = 0;
+  for (int rank = 0; rank < plan().world_size(); ++rank) {
+    const auto per_token = [&](LayerKind kind) {
+      return plan().KvBytesPerToken(cluster_->model(), rank, kind, element);
+    };
+    bytes +=
+        options_.page_tokens * (pages.sliding * per_token(LayerKind::kSliding) +
+                                pages.global * per_token(LayerKind::kGlobal));
+  }
+  return bytes;
+}
+
+}  // namespace facet

@@ -1,0 +1,78 @@
+#!/bin/bash
+# Runs the real command on a small synthetic model: every figure that it
+# promises is there and positive. Says nothing about how fast anything is.
+set -euo pipefail
+
+facet="$1"
+model="tiny:${TEST_TMPDIR}/tiny"
+small=(--repeat=1 --prompt=64 --decode=4 --batch=1,4 --batch-prompt=8)
+
+fail() {
+  echo "FAILED: $*" >&2
+  exit 1
+}
+
+# expect FILE GROUP NAME: the figure is in FILE and its median above 0.
+expect() {
+  awk -v group="\"group\": \"$2\"," -v name="\"name\": \"$3\"," '
+    index($0, group) { in_group = 1 }
+    index($0, "}") { in_group = named = 0 }
+    in_group && index($0, name) { named = 1 }
+    named && /"median":/ { found = ($2 + 0 > 0) }
+    END { exit !found }' "$1" || {
+    cat "$1" >&2
+    fail "no positive figure $2.$3"
+  }
+}
+
+expect_all() {
+  expect "$1" load ready
+  expect "$1" load first_token
+  expect "$1" "limits before" matvec
+  expect "$1" "limits after" f32_fma
+  expect "$1" decode tokens_per_s
+  expect "$1" decode weights_per_s
+  expect "$1" decode step_p99
+  expect "$1" "concurrency 4" tokens_per_s
+  expect "$1" "prefill 64" arithmetic
+  expect "$1" collectives all_reduce_512B_p50
+  expect "$1" memory pss
+  expect "$1" memory anonymous
+}
+
+"$facet" bench --synthetic="$model" "${small[@]}" --json \
+  > "${TEST_TMPDIR}/one.json"
+expect_all "${TEST_TMPDIR}/one.json"
+
+"$facet" bench --synthetic="$model" "${small[@]}" --workers=2 --threads=1 \
+  --json > "${TEST_TMPDIR}/two.json"
+expect_all "${TEST_TMPDIR}/two.json"
+expect "${TEST_TMPDIR}/two.json" decode control_p50
+
+# What was not asked for is not there.
+"$facet" bench --synthetic="$model" "${small[@]}" --only=collectives --json \
+  > "${TEST_TMPDIR}/only.json"
+expect "${TEST_TMPDIR}/only.json" collectives all_reduce_512B_p50
+grep -q '"group": "decode"' "${TEST_TMPDIR}/only.json" &&
+  fail "--only=collectives measured decode"
+
+"$facet" bench --synthetic="$model" "${small[@]}" --only=prefill \
+  > "${TEST_TMPDIR}/table.txt"
+grep -q "of f32 FMA peak" "${TEST_TMPDIR}/table.txt" || fail "no fraction"
+
+# refuse FLAGS: exit code 2 and one line that says why.
+refuse() {
+  local status=0
+  "$facet" bench "$@" 2> "${TEST_TMPDIR}/err.txt" > /dev/null || status=$?
+  [[ "$status" == 2 ]] || fail "$*: exit code $status, expected 2"
+  [[ "$(wc -l < "${TEST_TMPDIR}/err.txt")" == 1 ]] ||
+    fail "$*: $(cat "${TEST_TMPDIR}/err.txt")"
+}
+refuse
+refuse --model=/nonexistent
+refuse --synthetic=no-such-preset
+refuse --synthetic="$model" --model=/nonexistent
+refuse --synthetic="$model" --only=decoding
+refuse --synthetic="$model" --repeat=0
+refuse --synthetic="$model" --batch=1000
+echo PASSED

@@ -1,0 +1,282 @@
+#include "rpc/cli/bench/measure.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/base/status_macros.h"
+#include "kernels/base/thread_pool.h"
+#include "rpc/cli/bench/bench_cluster.h"
+#include "rpc/cli/bench/machine_info.h"
+#include "rpc/cli/bench/process_memory.h"
+#include "runtime/plan/work.h"
+
+namespace facet {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Enough for every expert to be among the weights.
+constexpr int64_t kManyTokens = 1 << 20;
+constexpr int kAllReduces = 2000;
+constexpr int kFirstTokenPrompt = 4;
+
+absl::Status CheckOptions(const BenchOptions& options) {
+  const auto positive = [](const char* flag, int value) {
+    if (value >= 1) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        absl::StrCat(flag, ": ", value, " is out of range, at least 1"));
+  };
+  FACET_RETURN_IF_ERROR(positive("--repeat", options.repeat));
+  FACET_RETURN_IF_ERROR(positive("--decode", options.decode));
+  FACET_RETURN_IF_ERROR(positive("--batch-prompt", options.batch_prompt));
+  for (int tokens : options.prompts) {
+    FACET_RETURN_IF_ERROR(positive("--prompt", tokens));
+  }
+  for (int batch : options.batches) {
+    FACET_RETURN_IF_ERROR(positive("--batch", batch));
+    if (batch > options.cluster.chunk_tokens) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--batch: ", batch, " sequences do not fit into --chunk=",
+          options.cluster.chunk_tokens, " tokens"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+DecodeShape ShapeOf(const BenchOptions& options, int batch) {
+  DecodeShape shape;
+  shape.batch = batch;
+  shape.repeat = options.repeat;
+  shape.prompt = batch == 1 && !options.prompts.empty() ? options.prompts[0]
+                                                        : options.batch_prompt;
+  shape.steps = batch == 1 ? options.decode : (options.decode + 3) / 4;
+  return shape;
+}
+
+// The cluster's options with room for everything that will run.
+ClusterOptions Enlarged(const BenchOptions& options, const ModelConfig& model) {
+  ClusterOptions cluster = options.cluster;
+  cluster.max_sequences = 64;
+  int64_t positions = 1;
+  for (int tokens : options.prompts) {
+    positions = std::max<int64_t>(positions, tokens + 1);
+  }
+  for (int batch : options.batches) {
+    cluster.max_sequences = std::max(cluster.max_sequences, batch);
+    const DecodeShape shape = ShapeOf(options, batch);
+    const int64_t each = MostPositions(shape, cluster.chunk_tokens);
+    // The last page of each is not full.
+    positions = std::max(positions, batch * (each + cluster.page_tokens));
+  }
+  if (!options.enlarge_kv) return cluster;
+  const auto plan = ShardPlan::Create(model, cluster.parallelism);
+  if (!plan.ok()) return cluster;  // Start() says why
+  const int element = cluster.numerics.kv_format == KvFormat::kF32 ? 4 : 2;
+  for (int rank = 0; rank < plan->world_size(); ++rank) {
+    const int64_t dearer = std::max(
+        plan->KvBytesPerToken(model, rank, LayerKind::kSliding, element),
+        plan->KvBytesPerToken(model, rank, LayerKind::kGlobal, element));
+    // Each pool can have half of the budget.
+    cluster.kv_bytes_per_worker =
+        std::max(cluster.kv_bytes_per_worker,
+                 2 * dearer * (positions + cluster.page_tokens));
+  }
+  return cluster;
+}
+
+absl::StatusOr<LoadRuns> MeasureLoads(const BenchOptions& options,
+                                      const ClusterOptions& cluster) {
+  LoadRuns runs;
+  for (int i = 0; i < options.repeat; ++i) {
+    if (options.cold) {
+      DropFromPageCache(cluster.model_directory);
+      FACET_ASSIGN_OR_RETURN(const double seconds,
+                             TimeReadingFiles(cluster.model_directory));
+      runs.disk_read_s.push_back(seconds);
+      DropFromPageCache(cluster.model_directory);
+    }
+    if (i == 0) {
+      FACET_ASSIGN_OR_RETURN(runs.cache,
+                             ReadPageCacheState(cluster.model_directory));
+    }
+    const Clock::time_point start = Clock::now();
+    FACET_ASSIGN_OR_RETURN(const std::unique_ptr<BenchCluster> running,
+                           BenchCluster::Start(cluster));
+    runs.ready_s.push_back(SecondsSince(start));
+    FACET_RETURN_IF_ERROR(running->RunPrompt(kFirstTokenPrompt).status());
+    runs.first_token_s.push_back(SecondsSince(start));
+    FACET_RETURN_IF_ERROR(running->Shutdown());
+  }
+  return runs;
+}
+
+absl::StatusOr<AllReduceRuns> MeasureAllReduce(const ModelConfig& model) {
+  AllReduceRuns runs;
+  runs.bytes = model.hidden_size * int64_t{sizeof(float)};
+  FACET_ASSIGN_OR_RETURN(runs.measured,
+                         TimeAllReduce(model.hidden_size, kAllReduces));
+  runs.bare = TimeBareExchange(model.hidden_size, kAllReduces);
+  return runs;
+}
+
+absl::StatusOr<MemoryUse> MeasureMemory(const BenchCluster& cluster,
+                                        const ModelConfig& model) {
+  std::vector<pid_t> workers = {getpid()};
+  if (cluster.plan().world_size() > 1) workers = ChildProcesses();
+  MemoryUse use;
+  use.processes = static_cast<int>(workers.size());
+  for (pid_t worker : workers) {
+    FACET_ASSIGN_OR_RETURN(const ProcessMemory memory,
+                           ReadProcessMemory(worker));
+    use.pss_bytes += memory.pss_bytes;
+    use.anonymous_bytes += memory.anonymous_bytes;
+  }
+  use.weight_bytes =
+      static_cast<int64_t>(DecodeStepWeightBytes(model, kManyTokens));
+  use.kv_bytes = cluster.KvBytesTouched();
+  return use;
+}
+
+absl::StatusOr<WorkerComparison> CompareWorkers(const BenchOptions& options,
+                                                ClusterOptions cluster,
+                                                int workers) {
+  cluster.parallelism = ParallelismOptions();
+  cluster.threads_per_worker = workers;
+  FACET_ASSIGN_OR_RETURN(const std::unique_ptr<BenchCluster> one,
+                         BenchCluster::Start(cluster));
+  cluster.parallelism.tp_size = workers;
+  cluster.threads_per_worker = 1;
+  FACET_ASSIGN_OR_RETURN(const std::unique_ptr<BenchCluster> many,
+                         BenchCluster::Start(cluster));
+  FACET_RETURN_IF_ERROR(one->WarmUp());
+  FACET_RETURN_IF_ERROR(many->WarmUp());
+
+  WorkerComparison comparison;
+  comparison.workers = workers;
+  DecodeShape shape = ShapeOf(options, 1);
+  shape.repeat = 1;
+  for (int i = 0; i < options.repeat; ++i) {
+    FACET_RETURN_IF_ERROR(one->Decode(shape, &comparison.one_decode));
+    FACET_RETURN_IF_ERROR(many->Decode(shape, &comparison.many_decode));
+    FACET_RETURN_IF_ERROR(
+        one->Prefill(shape.prompt, 1, &comparison.one_prefill));
+    FACET_RETURN_IF_ERROR(
+        many->Prefill(shape.prompt, 1, &comparison.many_prefill));
+  }
+  FACET_RETURN_IF_ERROR(many->Shutdown());
+  FACET_RETURN_IF_ERROR(one->Shutdown());
+  return comparison;
+}
+
+bool NeedsCluster(const BenchOptions& options) {
+  return options.groups.decode || options.groups.prefill ||
+         options.groups.concurrency || options.groups.memory;
+}
+
+// What runs steps on one cluster.
+absl::Status MeasureSteps(const BenchOptions& options,
+                          const ClusterOptions& cluster_options,
+                          const ModelConfig& model, Measurements* all) {
+  const auto say = [&](const std::string& what) {
+    if (options.progress) options.progress(what);
+  };
+  FACET_ASSIGN_OR_RETURN(const std::unique_ptr<BenchCluster> cluster,
+                         BenchCluster::Start(cluster_options));
+  FACET_RETURN_IF_ERROR(cluster->WarmUp());
+  for (int batch : options.batches) {
+    if (batch == 1 ? !options.groups.decode : !options.groups.concurrency) {
+      continue;
+    }
+    say(absl::StrCat("decode, ", batch,
+                     batch == 1 ? " sequence" : " sequences"));
+    DecodeRuns runs;
+    FACET_RETURN_IF_ERROR(cluster->Decode(ShapeOf(options, batch), &runs));
+    all->decode.push_back(std::move(runs));
+  }
+  if (options.groups.prefill) {
+    for (int tokens : options.prompts) {
+      say(absl::StrCat("prefill, ", tokens, " tokens"));
+      PrefillRuns runs;
+      FACET_RETURN_IF_ERROR(cluster->Prefill(tokens, options.repeat, &runs));
+      all->prefill.push_back(std::move(runs));
+    }
+  }
+  if (options.groups.memory) {
+    say("memory");
+    FACET_ASSIGN_OR_RETURN(all->memory, MeasureMemory(*cluster, model));
+  }
+  return cluster->Shutdown();
+}
+
+}  // namespace
+
+int ThreadsInUse(const BenchOptions& options) {
+  const auto cpus = static_cast<int>(AvailableCpus().size());
+  if (options.compare_workers || options.cluster.threads_per_worker == 0) {
+    return cpus;
+  }
+  const ParallelismOptions& parallelism = options.cluster.parallelism;
+  return options.cluster.threads_per_worker * parallelism.tp_size *
+         parallelism.pp_size;
+}
+
+absl::StatusOr<Measurements> Measure(const BenchOptions& options,
+                                     const ModelConfig& model) {
+  FACET_RETURN_IF_ERROR(CheckOptions(options));
+  const auto say = [&](const std::string& what) {
+    if (options.progress) options.progress(what);
+  };
+  const ClusterOptions cluster = Enlarged(options, model);
+  const BenchGroups& groups = options.groups;
+  const Clock::time_point start = Clock::now();
+  const double pressure = CpuPressureSeconds();
+  Measurements all;
+  all.largest_cache_bytes = LargestCacheBytes();
+  // First, while the page cache is as it was found.
+  if (groups.load) {
+    say(options.cold ? "load, from disk" : "load");
+    FACET_ASSIGN_OR_RETURN(all.load, MeasureLoads(options, cluster));
+  }
+  const auto limits = [&] {
+    return MeasureLimitsOver(cluster.model_directory, ThreadsInUse(options),
+                             std::max(3, options.repeat));
+  };
+  if (groups.limits) {
+    say("limits, before");
+    FACET_ASSIGN_OR_RETURN(all.before, limits());
+  }
+  if (NeedsCluster(options)) {
+    FACET_RETURN_IF_ERROR(MeasureSteps(options, cluster, model, &all));
+  }
+  if (options.compare_workers) {
+    // Tensor parallelism goes by powers of two.
+    int workers = 1;
+    while (2 * workers <= ThreadsInUse(options)) workers *= 2;
+    say(absl::StrCat("one worker against ", workers));
+    FACET_ASSIGN_OR_RETURN(all.comparison,
+                           CompareWorkers(options, cluster, workers));
+  }
+  if (groups.collectives) {
+    say("collectives");
+    FACET_ASSIGN_OR_RETURN(all.all_reduce, MeasureAllReduce(model));
+  }
+  if (groups.limits) {
+    say("limits, after");
+    FACET_ASSIGN_OR_RETURN(all.after, limits());
+  }
+  if (pressure >= 0) {
+    all.cpu_pressure = (CpuPressureSeconds() - pressure) / SecondsSince(start);
+  }
+  return all;
+}
+
+}  // namespace facet

@@ -1,0 +1,233 @@
+#include "rpc/cli/bench/summarize.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "runtime/plan/work.h"
+
+namespace facet {
+namespace {
+
+constexpr int64_t kFixedBytes = 150'000'000;
+
+// The denominators; 0 where limits were not measured.
+struct Limits {
+  double read = 0;    // GB/s
+  double matvec = 0;  // GB/s
+  double peak = 0;    // GFLOP/s
+  const char* peak_name = "";
+};
+
+Limits MeanLimits(const Measurements& all, bool bf16_dot) {
+  Limits limits;
+  limits.peak_name = bf16_dot ? "bf16 dot-product peak" : "f32 FMA peak";
+  int count = 0;
+  for (const auto* side : {&all.before, &all.after}) {
+    if (!side->has_value()) continue;
+    ++count;
+    limits.read += (*side)->read_gb_per_s.median;
+    limits.matvec += (*side)->matvec_gb_per_s.median;
+    limits.peak += bf16_dot ? (*side)->bf16_dot_gflop_per_s.median
+                            : (*side)->fma_gflop_per_s.median;
+  }
+  if (count > 0) {
+    limits.read /= count;
+    limits.matvec /= count;
+    limits.peak /= count;
+  }
+  return limits;
+}
+
+Rate Scaled(const Rate& rate, double factor) {
+  return {rate.median * factor, rate.min * factor, rate.max * factor};
+}
+
+class Summary {
+ public:
+  Summary(const Measurements& all, const SummaryContext& context)
+      : all_(all),
+        model_(*context.model),
+        limits_(MeanLimits(all, context.bf16_dot)) {}
+
+  BenchReport Make() {
+    if (all_.load.has_value()) AddLoad(*all_.load);
+    if (all_.before.has_value()) AddLimits("limits before", *all_.before);
+    if (all_.after.has_value()) AddLimits("limits after", *all_.after);
+    for (const DecodeRuns& runs : all_.decode) AddDecode(runs);
+    for (const PrefillRuns& runs : all_.prefill) AddPrefill(runs);
+    if (all_.comparison.has_value()) AddComparison(*all_.comparison);
+    if (all_.all_reduce.has_value()) AddAllReduce(*all_.all_reduce);
+    if (all_.memory.has_value()) AddMemory(*all_.memory);
+    AddNotes();
+    return std::move(report_);
+  }
+
+ private:
+  void Add(const std::string& name, const std::string& unit, const Rate& value,
+           double limit = 0, const std::string& limit_name = "") {
+    report_.figures.push_back(
+        {group_, name, unit, value, limit, limit > 0 ? limit_name : ""});
+  }
+
+  void AddLoad(const LoadRuns& runs) {
+    group_ = "load";
+    const double gigabytes = runs.cache.bytes / 1e9;
+    double limit = limits_.read > 0 ? gigabytes / limits_.read : 0;
+    std::string limit_name = "one pass at the read rate";
+    if (!runs.disk_read_s.empty()) {
+      limit = Summarize(runs.disk_read_s).median;
+      limit_name = "reading the files";
+      Add("read_files", "s", Summarize(runs.disk_read_s));
+    }
+    Add("ready", "s", Summarize(runs.ready_s), limit, limit_name);
+    Add("first_token", "s", Summarize(runs.first_token_s), limit, limit_name);
+    std::vector<double> rates;
+    for (double seconds : runs.ready_s) rates.push_back(gigabytes / seconds);
+    Add("weights_per_s", "GB/s", Summarize(rates),
+        limit > 0 ? gigabytes / limit : 0,
+        runs.disk_read_s.empty() ? "read rate" : "reading the files");
+    report_.notes.push_back(absl::StrFormat(
+        "load: %.0f %% of the weights were in the page cache before",
+        100 * runs.cache.cached));
+  }
+
+  void AddLimits(const std::string& group, const MachineLimits& limits) {
+    group_ = group;
+    Add("read", "GB/s", limits.read_gb_per_s);
+    Add("matvec", "GB/s", limits.matvec_gb_per_s);
+    Add("f32_fma", "GFLOP/s", limits.fma_gflop_per_s);
+    if (limits.bf16_dot_gflop_per_s.median > 0) {
+      Add("bf16_dot", "GFLOP/s", limits.bf16_dot_gflop_per_s);
+    }
+  }
+
+  void AddDecode(const DecodeRuns& runs) {
+    group_ =
+        runs.batch == 1 ? "decode" : absl::StrCat("concurrency ", runs.batch);
+    const Rate tokens = Summarize(runs.tokens_per_s);
+    const double gigabytes = DecodeStepWeightBytes(model_, runs.batch) / 1e9;
+    Add("tokens_per_s", "tokens/s", tokens,
+        runs.batch * limits_.matvec / gigabytes,
+        absl::StrFormat("matvec rate over %.3f GB a step", gigabytes));
+    Add("weights_per_s", "GB/s", Scaled(tokens, gigabytes / runs.batch),
+        limits_.matvec, "matvec rate");
+    const double flops =
+        DecodeFlops(model_, static_cast<int64_t>(runs.context));
+    Add("arithmetic", "GFLOP/s", Scaled(tokens, flops / 1e9), limits_.peak,
+        limits_.peak_name);
+    const double step_p50 = Percentile(runs.step_s, 50);
+    Add("step_p50", "ms", Once(step_p50 * 1e3));
+    Add("step_p99", "ms", Once(Percentile(runs.step_s, 99) * 1e3));
+    Add("control_p50", "us", Once(Percentile(runs.control_s, 50) * 1e6),
+        step_p50 * 1e6, "step_p50");
+    Add("control_p99", "us", Once(Percentile(runs.control_s, 99) * 1e6),
+        step_p50 * 1e6, "step_p50");
+  }
+
+  void AddPrefill(const PrefillRuns& runs) {
+    group_ = absl::StrCat("prefill ", runs.tokens);
+    const Rate tokens = Summarize(runs.tokens_per_s);
+    const double gflop = PrefillFlops(model_, runs.tokens) / runs.tokens / 1e9;
+    Add("tokens_per_s", "tokens/s", tokens, limits_.peak / gflop,
+        absl::StrFormat("%s over %.3f GFLOP a token", limits_.peak_name,
+                        gflop));
+    Add("arithmetic", "GFLOP/s", Scaled(tokens, gflop), limits_.peak,
+        limits_.peak_name);
+  }
+
+  // Ratios of neighbours in time, so that what else the machine does weighs on
+  // both alike.
+  void AddRatio(const std::string& name, const std::vector<double>& one,
+                const std::vector<double>& many) {
+    std::vector<double> ratios;
+    for (size_t i = 0; i < std::min(one.size(), many.size()); ++i) {
+      ratios.push_back(many[i] / one[i]);
+    }
+    Add(name, "x", Summarize(ratios), 1, "one worker with as many threads");
+  }
+
+  void AddComparison(const WorkerComparison& comparison) {
+    const std::string many = absl::StrCat("_tp", comparison.workers);
+    group_ = "workers";
+    Add("decode_1", "tokens/s", Summarize(comparison.one_decode.tokens_per_s));
+    Add("decode" + many, "tokens/s",
+        Summarize(comparison.many_decode.tokens_per_s));
+    AddRatio("decode_ratio", comparison.one_decode.tokens_per_s,
+             comparison.many_decode.tokens_per_s);
+    Add("prefill_1", "tokens/s",
+        Summarize(comparison.one_prefill.tokens_per_s));
+    Add("prefill" + many, "tokens/s",
+        Summarize(comparison.many_prefill.tokens_per_s));
+    AddRatio("prefill_ratio", comparison.one_prefill.tokens_per_s,
+             comparison.many_prefill.tokens_per_s);
+    const double step_p50 = Percentile(comparison.many_decode.step_s, 50);
+    Add("control_p50" + many, "us",
+        Once(Percentile(comparison.many_decode.control_s, 50) * 1e6),
+        step_p50 * 1e6, "step_p50");
+    Add("control_p99" + many, "us",
+        Once(Percentile(comparison.many_decode.control_s, 99) * 1e6),
+        step_p50 * 1e6, "step_p50");
+  }
+
+  void AddAllReduce(const AllReduceRuns& runs) {
+    group_ = "collectives";
+    const std::string name = absl::StrCat("all_reduce_", runs.bytes, "B");
+    Add(name + "_p50", "us", Once(runs.measured.p50_us), runs.bare.p50_us,
+        "bare exchange");
+    Add(name + "_p99", "us", Once(runs.measured.p99_us), runs.bare.p99_us,
+        "bare exchange");
+  }
+
+  void AddMemory(const MemoryUse& use) {
+    group_ = "memory";
+    Add("pss", "MB", Once(use.pss_bytes / 1e6),
+        (use.weight_bytes + use.kv_bytes) / 1e6,
+        "weights and K/V pages in use");
+    Add("anonymous", "MB", Once(use.anonymous_bytes / 1e6),
+        (use.kv_bytes + kFixedBytes) / 1e6, "K/V pages in use and 150 MB");
+    Add("weights", "MB", Once(use.weight_bytes / 1e6));
+    Add("kv_in_use", "MB", Once(use.kv_bytes / 1e6));
+  }
+
+  void AddNotes() {
+    std::vector<std::string>& notes = report_.notes;
+    if (all_.before.has_value() && all_.after.has_value()) {
+      const double before = all_.before->matvec_gb_per_s.median;
+      const double after = all_.after->matvec_gb_per_s.median;
+      if (std::fabs(before - after) > 0.15 * std::max(before, after)) {
+        notes.push_back(
+            "the matvec rates before and after differ by more than 15 %: "
+            "something else used this machine, measure again");
+      }
+    }
+    if (all_.cpu_pressure > 0.1) {
+      notes.push_back(absl::StrFormat(
+          "threads waited for a CPU %.0f %% of the time: the machine was busy "
+          "or has fewer CPUs than threads",
+          100 * all_.cpu_pressure));
+    }
+    if (all_.before.has_value() &&
+        all_.before->bytes < 8 * all_.largest_cache_bytes) {
+      notes.push_back(
+          "the weights nearly fit into the caches of this machine: memory "
+          "rates and fractions of them mean little");
+    }
+  }
+
+  const Measurements& all_;
+  const ModelConfig& model_;
+  const Limits limits_;
+  BenchReport report_;
+  std::string group_;
+};
+
+}  // namespace
+
+BenchReport Summarize(const Measurements& all, const SummaryContext& context) {
+  return Summary(all, context).Make();
+}
+
+}  // namespace facet

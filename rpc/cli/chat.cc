@@ -1,0 +1,266 @@
+// `facet chat`: talks to a model in the terminal.
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "kernels/base/status_macros.h"
+#include "nlohmann/json.hpp"
+#include "rpc/cli/chat_screen.h"
+#include "rpc/cli/embedded_model.h"
+#include "rpc/cli/input_files.h"
+#include "rpc/cli/model_flags.h"
+#include "rpc/cli/sampling_flags.h"
+#include "rpc/cli/verb.h"
+#include "rpc/client/client.h"
+#include "rpc/client/local_client.h"
+
+namespace facet {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct ChatFlags {
+  ModelFlags model;
+  SamplingFlags sampling;
+  std::string server;
+  std::string system;
+  std::string tools;
+  bool think = false;
+};
+
+// Ctrl-C ends an answer that is on its way, otherwise the program.
+std::atomic<bool> answering = false;
+std::atomic<bool> stop_answer = false;
+
+void OnInterrupt(int) {
+  if (answering.exchange(false)) {
+    stop_answer = true;
+  } else {
+    _exit(130);
+  }
+}
+
+// The conversation so far, as the chat API has it.
+class Conversation {
+ public:
+  static absl::StatusOr<Conversation> Start(const ChatFlags& flags) {
+    Conversation result;
+    if (!flags.tools.empty()) {
+      FACET_ASSIGN_OR_RETURN(const std::string text, ReadInput(flags.tools));
+      FACET_RETURN_IF_ERROR(ParseJson(text, flags.tools).status());
+      result.json_["tools"] = Json::parse(text, nullptr, false);
+      if (!result.json_["tools"].is_array()) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            flags.tools, ": expected an array of tool declarations"));
+      }
+    }
+    result.system_ = flags.system;
+    result.Clear();
+    return result;
+  }
+
+  void Clear() {
+    json_["messages"] = Json::array();
+    calls_ = 0;
+    if (!system_.empty()) Add({{"role", "system"}, {"content", system_}});
+  }
+
+  void AddUser(const std::string& text) {
+    Add({{"role", "user"}, {"content", text}});
+  }
+
+  // Notes an answer; returns the ids of its calls.
+  std::vector<std::string> AddAnswer(const ChatAnswer& answer,
+                                     const std::vector<ToolCall>& calls) {
+    Json message = {{"role", "assistant"}, {"content", answer.text}};
+    std::vector<std::string> ids;
+    if (!calls.empty()) {
+      if (!answer.thought.empty()) message["reasoning"] = answer.thought;
+      message["tool_calls"] = Json::array();
+      for (const ToolCall& call : calls) {
+        ids.push_back(absl::StrCat("call_", ++calls_));
+        message["tool_calls"].push_back(
+            {{"id", ids.back()},
+             {"type", "function"},
+             {"function",
+              {{"name", call.name}, {"arguments", call.arguments}}}});
+      }
+    }
+    Add(std::move(message));
+    return ids;
+  }
+
+  void AddToolResult(const std::string& id, const std::string& name,
+                     const std::string& result) {
+    Add({{"role", "tool"},
+         {"tool_call_id", id},
+         {"name", name},
+         {"content", result}});
+  }
+
+  // Takes back the last message.
+  void DropLast() {
+    Json& messages = json_["messages"];
+    if (!messages.empty()) messages.erase(messages.size() - 1);
+  }
+
+  std::string Dump() const {
+    // What is no UTF-8 stays and is refused by name.
+    try {
+      return json_.dump();
+    } catch (const nlohmann::json::exception&) {
+      return json_.dump(-1, ' ', false,
+                        nlohmann::json::error_handler_t::replace);
+    }
+  }
+
+ private:
+  void Add(Json message) { json_["messages"].push_back(std::move(message)); }
+
+  Json json_;
+  std::string system_;
+  int calls_ = 0;
+};
+
+// One answer of the model, shown as it comes.
+absl::StatusOr<ChatAnswer> Ask(Client* client, const ChatFlags& flags,
+                               const Conversation& conversation,
+                               ChatScreen* screen) {
+  TextRequest request;
+  Apply(flags.sampling, &request);
+  request.kind = PromptKind::kConversation;
+  request.text = conversation.Dump();
+  request.enable_thinking = flags.think;
+  TextEvent last;
+  screen->BeginAnswer();
+  stop_answer = false;
+  answering = true;
+  const absl::Status status =
+      client->Generate({request}, [&](size_t, const TextEvent& event) {
+        screen->Show(event);
+        if (event.finish != FinishReason::kNone) last = event;
+        return !stop_answer;
+      });
+  answering = false;
+  FACET_RETURN_IF_ERROR(status);
+  return screen->EndAnswer(last);
+}
+
+// A user's turn: answers, and tools' results in between as long as the model
+// calls for them.
+absl::Status Turn(Client* client, const ChatFlags& flags,
+                  Conversation* conversation, ChatScreen* screen) {
+  while (true) {
+    FACET_ASSIGN_OR_RETURN(const ChatAnswer answer,
+                           Ask(client, flags, *conversation, screen));
+    std::vector<ToolCall> calls;
+    for (const std::string& raw : answer.raw_calls) {
+      absl::StatusOr<ToolCall> call = ParseToolCall(raw);
+      if (!call.ok()) {
+        screen->Note(absl::StrCat("a broken tool call: ", raw));
+        continue;
+      }
+      screen->ShowCall(*call);
+      calls.push_back(*std::move(call));
+    }
+    const std::vector<std::string> ids = conversation->AddAnswer(answer, calls);
+    if (calls.empty()) return absl::OkStatus();
+    for (size_t i = 0; i < calls.size(); ++i) {
+      std::string result;
+      if (!screen->ReadLine(absl::StrCat("result of ", calls[i].name, "> "),
+                            &result)) {
+        return absl::OkStatus();
+      }
+      conversation->AddToolResult(ids[i], calls[i].name, result);
+    }
+  }
+}
+
+absl::Status Chat(const ChatFlags& flags) {
+  if (flags.model.model.empty() == flags.server.empty()) {
+    return absl::InvalidArgumentError(
+        "give either --model or --server, so that there is one model to talk "
+        "to");
+  }
+  FACET_ASSIGN_OR_RETURN(Conversation conversation, Conversation::Start(flags));
+  std::unique_ptr<EmbeddedModel> embedded;
+  std::unique_ptr<Client> client;
+  if (!flags.server.empty()) {
+    FACET_ASSIGN_OR_RETURN(client,
+                           ConnectToServer(flags.server, absl::Seconds(10)));
+  } else {
+    EmbeddedModelOptions options;
+    FACET_ASSIGN_OR_RETURN(options.cluster, MakeClusterOptions(flags.model));
+    options.chat_format = flags.model.chat_format;
+    FACET_ASSIGN_OR_RETURN(embedded, EmbeddedModel::Start(options));
+    FACET_RETURN_IF_ERROR(embedded->front_door().model().chat_format.status());
+    client = MakeLocalClient(&embedded->front_door());
+  }
+  struct sigaction action = {};
+  action.sa_handler = OnInterrupt;
+  sigaction(SIGINT, &action, nullptr);
+
+  ChatScreen screen;
+  const bool interactive = isatty(STDIN_FILENO) == 1;
+  if (interactive) {
+    FACET_ASSIGN_OR_RETURN(const ModelInfo info, client->Info());
+    screen.Note(absl::StrCat(
+        info.name, ", context ", info.context_tokens,
+        " tokens. /clear forgets, /exit leaves, Ctrl-C ends an answer."));
+  }
+  std::string line;
+  while (screen.ReadLine("> ", &line)) {
+    if (line.empty()) continue;
+    if (interactive && line == "/exit") break;
+    if (interactive && line == "/clear") {
+      conversation.Clear();
+      continue;
+    }
+    conversation.AddUser(line);
+    const absl::Status status =
+        Turn(client.get(), flags, &conversation, &screen);
+    if (status.ok()) continue;
+    // At a terminal one bad turn (too long, say) need not end all.
+    if (!interactive || status.code() == absl::StatusCode::kUnavailable) {
+      return status;
+    }
+    PrintError("chat", status);
+    conversation.DropLast();
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+int RunChat(int argc, char** argv) {
+  ChatFlags flags;
+  const auto app = MakeApp(
+      "chat",
+      "Talks to a model in the terminal. Each line is a turn; when stdin is no "
+      "terminal,\nlines are read as turns and answers alone go to stdout. A "
+      "line after a tool call is\nthe tool's result.",
+      "  facet chat --model DIR\n"
+      "  facet chat --server=127.0.0.1:8001 --think\n"
+      "  facet chat --model DIR --tools=tools.json\n"
+      "  echo \"What is Facet?\" | facet chat --model DIR --temperature=0\n\n"
+      "tools.json: [{\"type\": \"function\", \"function\": {\"name\": \"f\", "
+      "\"description\":\n             \"...\", \"parameters\": {...}}}]\n");
+  app->add_option("--server", flags.server,
+                  "HOST:PORT of a `facet serve` to ask, in place of --model");
+  app->add_option("--system", flags.system, "A system message to begin with");
+  app->add_option("--tools", flags.tools,
+                  "JSON file with tool declarations as in OpenAI's chat API");
+  app->add_flag("--think", flags.think,
+                "Let the model think before it answers");
+  AddModelFlags(app.get(), &flags.model, /*required=*/false);
+  AddSamplingFlags(app.get(), &flags.sampling, "generation_config.json's",
+                   1024);
+  return RunVerb(app.get(), argc, argv, [&] { return Chat(flags); });
+}
+
+}  // namespace facet

@@ -1,0 +1,51 @@
+#include "rpc/cli/embedded_model.h"
+
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "kernels/base/status_macros.h"
+#include "rpc/cli/load_progress.h"
+
+namespace facet {
+
+absl::StatusOr<std::unique_ptr<EmbeddedModel>> EmbeddedModel::Start(
+    const EmbeddedModelOptions& options) {
+  const absl::Time start = absl::Now();
+  std::unique_ptr<EmbeddedModel> model(new EmbeddedModel());
+  if (options.text) {
+    FACET_ASSIGN_OR_RETURN(
+        TextModel text_model,
+        LoadTextModel(options.cluster.model_directory, options.chat_format));
+    model->text_model_ = std::make_unique<TextModel>(std::move(text_model));
+  }
+  LoadProgressBar progress(options.always_report_loading);
+  ClusterOptions cluster = options.cluster;
+  cluster.load_progress = [&progress](int64_t done, int64_t total) {
+    progress.Update(done, total);
+  };
+  FACET_ASSIGN_OR_RETURN(model->cluster_, Cluster::Start(cluster));
+  progress.Finish();
+
+  EngineLimits limits;
+  limits.max_step_tokens = cluster.chunk_tokens;
+  limits.max_sequences = cluster.max_sequences;
+  limits.max_queue = options.max_queue;
+  const Tokenizer* const tokenizer =
+      options.text ? model->text_model_->tokenizer.get() : nullptr;
+  model->engine_ = Engine::Create(&model->cluster_->executor(),
+                                  &model->cluster_->model(), tokenizer, limits);
+  if (options.text) {
+    model->front_door_ = std::make_unique<FrontDoor>(model->engine_.get(),
+                                                     model->text_model_.get());
+  }
+  model->load_seconds_ = absl::ToDoubleSeconds(absl::Now() - start);
+  return model;
+}
+
+EmbeddedModel::~EmbeddedModel() {
+  front_door_.reset();
+  engine_.reset();
+  if (cluster_ != nullptr) cluster_->Shutdown().IgnoreError();
+}
+
+}  // namespace facet

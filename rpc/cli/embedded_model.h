@@ -1,0 +1,52 @@
+// A model that a command runs for itself: its cluster, engine and front door.
+#ifndef FACET_RPC_CLI_EMBEDDED_MODEL_H_
+#define FACET_RPC_CLI_EMBEDDED_MODEL_H_
+
+#include <memory>
+#include <optional>
+
+#include "absl/status/statusor.h"
+#include "rpc/coordinator/cluster.h"
+#include "rpc/coordinator/engine.h"
+#include "rpc/coordinator/front_door.h"
+#include "rpc/coordinator/text_model.h"
+
+namespace facet {
+
+struct EmbeddedModelOptions {
+  ClusterOptions cluster;
+  // False: token ids alone, then the directory needs no tokenizer and there is
+  // no front door.
+  bool text = true;
+  std::string chat_format = "auto";
+  int max_queue = 1024;
+  bool always_report_loading = false;
+};
+
+class EmbeddedModel {
+ public:
+  // Errors: those of LoadTextModel() and Cluster::Start().
+  static absl::StatusOr<std::unique_ptr<EmbeddedModel>> Start(
+      const EmbeddedModelOptions& options);
+
+  // Ends what still runs, then the workers.
+  ~EmbeddedModel();
+
+  Engine& engine() { return *engine_; }
+  const FrontDoor& front_door() const { return *front_door_; }
+  Cluster& cluster() { return *cluster_; }
+  double load_seconds() const { return load_seconds_; }
+
+ private:
+  EmbeddedModel() = default;
+
+  std::unique_ptr<TextModel> text_model_;
+  std::unique_ptr<Cluster> cluster_;
+  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<FrontDoor> front_door_;
+  double load_seconds_ = 0;
+};
+
+}  // namespace facet
+
+#endif  // FACET_RPC_CLI_EMBEDDED_MODEL_H_

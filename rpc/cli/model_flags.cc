@@ -1,0 +1,173 @@
+#include "rpc/cli/model_flags.h"
+
+#include <filesystem>
+#include <system_error>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/base/status_macros.h"
+#include "rpc/cli/byte_size.h"
+
+namespace facet {
+namespace {
+
+absl::Status AtLeast(const char* flag, int value, int least) {
+  if (value >= least) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(flag, ": ", value, " is out of range, at least ", least));
+}
+
+absl::Status AtLeast(const char* flag, std::optional<int> value, int least) {
+  return value.has_value() ? AtLeast(flag, *value, least) : absl::OkStatus();
+}
+
+template <typename T>
+absl::StatusOr<T> OneOf(const char* flag, const std::string& value, T f32,
+                        T bf16) {
+  if (value == "f32") return f32;
+  if (value == "bf16") return bf16;
+  return absl::InvalidArgumentError(
+      absl::StrCat(flag, ": \"", value, "\", expected f32 or bf16"));
+}
+
+}  // namespace
+
+void AddParallelismFlags(CLI::App* app, ParallelismFlags* flags) {
+  const std::string group = "How the model is cut";
+  app->add_option("--workers", flags->workers,
+                  "Workers in all; alone it means --tp where the model allows "
+                  "that many, otherwise --pp")
+      ->group(group);
+  app->add_option("--tp", flags->tp, "Ranks that share every layer of a stage")
+      ->group(group);
+  app->add_option("--pp", flags->pp, "Pipeline stages, runs of layers")
+      ->group(group);
+  app->add_option("--ep", flags->ep,
+                  "Groups that divide the experts; divides --tp")
+      ->group(group);
+  app->add_option("--stage-layers", flags->stage_layers,
+                  "Layers of each stage, e.g. 20,15; default: balanced")
+      ->delimiter(',')
+      ->group(group);
+}
+
+absl::StatusOr<ParallelismOptions> ResolveParallelism(
+    const ParallelismFlags& flags, const ModelConfig& model) {
+  FACET_RETURN_IF_ERROR(AtLeast("--workers", flags.workers, 1));
+  FACET_RETURN_IF_ERROR(AtLeast("--tp", flags.tp, 1));
+  FACET_RETURN_IF_ERROR(AtLeast("--pp", flags.pp, 1));
+  FACET_RETURN_IF_ERROR(AtLeast("--ep", flags.ep, 1));
+
+  ParallelismOptions options;
+  options.ep_size = flags.ep.value_or(1);
+  options.stage_layers = flags.stage_layers;
+  std::optional<int> pp = flags.pp;
+  if (!pp.has_value() && !flags.stage_layers.empty()) {
+    pp = static_cast<int>(flags.stage_layers.size());
+  }
+
+  if (flags.workers.has_value() && !flags.tp.has_value() && !pp.has_value()) {
+    options.tp_size = *flags.workers;
+    if (!ShardPlan::Create(model, options).ok()) {
+      options.tp_size = 1;
+      options.pp_size = *flags.workers;
+    }
+  } else {
+    options.tp_size = flags.tp.value_or(1);
+    options.pp_size = pp.value_or(1);
+    if (flags.workers.has_value()) {
+      const int workers = *flags.workers;
+      if (!flags.tp.has_value() && workers % options.pp_size == 0) {
+        options.tp_size = workers / options.pp_size;
+      } else if (!pp.has_value() && workers % options.tp_size == 0) {
+        options.pp_size = workers / options.tp_size;
+      }
+      if (options.tp_size * options.pp_size != workers) {
+        return absl::InvalidArgumentError(absl::StrCat(
+            "--workers=", workers, " disagrees with --tp=", options.tp_size,
+            " --pp=", options.pp_size, ", which take ",
+            options.tp_size * options.pp_size, " workers"));
+      }
+    }
+  }
+  FACET_ASSIGN_OR_RETURN(const ShardPlan plan,
+                         ShardPlan::Create(model, options));
+  return plan.options();
+}
+
+void AddModelFlags(CLI::App* app, ModelFlags* flags, bool required) {
+  app->add_option("--model", flags->model,
+                  "Checkpoint directory as Hugging Face publishes it")
+      ->required(required);
+  AddParallelismFlags(app, &flags->parallelism);
+  const std::string group = "How each worker runs";
+  app->add_option("--device", flags->device, "cpu")
+      ->capture_default_str()
+      ->group(group);
+  app->add_option("--threads", flags->threads,
+                  "Threads of each worker; 0: the CPUs divided by the workers")
+      ->capture_default_str()
+      ->group(group);
+  app->add_option("--kv-memory", flags->kv_memory,
+                  "Memory for K and V of each worker, e.g. 512M or 2G")
+      ->capture_default_str()
+      ->group(group);
+  app->add_option("--chunk", flags->chunk, "Most tokens of one step")
+      ->capture_default_str()
+      ->group(group);
+  app->add_option("--page-tokens", flags->page_tokens, "Tokens of a K/V page")
+      ->capture_default_str()
+      ->group(group);
+  app->add_option("--activations", flags->activations,
+                  "Inputs of matrix products: f32, or bf16 for speed")
+      ->capture_default_str()
+      ->group(group);
+  app->add_option("--kv-format", flags->kv_format, "K/V pages: f32 or bf16")
+      ->capture_default_str()
+      ->group(group);
+  app->add_flag("--check-weights", flags->check_weights,
+                "Read every weight first and refuse NaN and infinity")
+      ->group(group);
+  app->add_option("--chat-format", flags->chat_format,
+                  "auto, current, interleaved or original; auto goes by the "
+                  "checkpoint's template")
+      ->capture_default_str()
+      ->group(group);
+}
+
+absl::StatusOr<ClusterOptions> MakeClusterOptions(const ModelFlags& flags) {
+  if (flags.device != "cpu") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--device: \"", flags.device,
+                     "\", this build of facet runs on cpu only"));
+  }
+  FACET_RETURN_IF_ERROR(AtLeast("--chunk", flags.chunk, 1));
+  FACET_RETURN_IF_ERROR(AtLeast("--threads", flags.threads, 0));
+  FACET_RETURN_IF_ERROR(AtLeast("--page-tokens", flags.page_tokens, 1));
+  ClusterOptions options;
+  options.model_directory = flags.model;
+  options.threads_per_worker = flags.threads;
+  options.page_tokens = flags.page_tokens;
+  options.chunk_tokens = flags.chunk;
+  options.check_weights = flags.check_weights;
+  const absl::StatusOr<int64_t> kv_bytes = ParseByteSize(flags.kv_memory);
+  if (!kv_bytes.ok()) return Annotate(kv_bytes.status(), "--kv-memory");
+  options.kv_bytes_per_worker = *kv_bytes;
+  FACET_ASSIGN_OR_RETURN(options.numerics.activations,
+                         OneOf("--activations", flags.activations,
+                               Activations::kF32, Activations::kBF16));
+  FACET_ASSIGN_OR_RETURN(
+      options.numerics.kv_format,
+      OneOf("--kv-format", flags.kv_format, KvFormat::kF32, KvFormat::kBF16));
+
+  std::error_code error;
+  if (!std::filesystem::is_directory(flags.model, error)) {
+    return absl::NotFoundError(
+        absl::StrCat("--model: there is no directory ", flags.model));
+  }
+  FACET_ASSIGN_OR_RETURN(const ModelConfig model, ReadModelConfig(flags.model));
+  FACET_ASSIGN_OR_RETURN(options.parallelism,
+                         ResolveParallelism(flags.parallelism, model));
+  return options;
+}
+
+}  // namespace facet

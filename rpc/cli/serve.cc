@@ -1,0 +1,233 @@
+// `facet serve`: a coordinator that serves a model.
+#include <unistd.h>
+
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "kernels/base/status_macros.h"
+#include "rpc/cli/byte_size.h"
+#include "rpc/cli/duration_flag.h"
+#include "rpc/cli/embedded_model.h"
+#include "rpc/cli/model_flags.h"
+#include "rpc/cli/verb.h"
+#include "rpc/control/listen_address.h"
+#include "rpc/coordinator/inference_server.h"
+#include "rpc/worker/signal_watcher.h"
+
+namespace facet {
+namespace {
+
+struct ServeFlags {
+  ModelFlags model;
+  std::string http = "127.0.0.1:8000";
+  std::string grpc = "127.0.0.1:8001";
+  std::string control = "127.0.0.1:8002";
+  std::optional<int> expect_workers;
+  std::string grace = "30s";
+  std::string join_timeout = "5m";
+  int max_sequences = 64;
+  int max_queue = 1024;
+};
+
+// Between the thread that hears of signals and the one that serves.
+class StopRequest {
+ public:
+  // The first signal asks the serving thread to stop, or ends the process while
+  // the model is still loading. The second ends it in any case.
+  void Signal(const std::string& name) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!serving_) std::_Exit(kExitDone);
+    if (asked_) {
+      std::fprintf(stderr, "facet serve: %s again, leaving at once\n",
+                   name.c_str());
+      std::_Exit(kExitFailed);
+    }
+    asked_ = true;
+    changed_.notify_all();
+  }
+
+  void BeginServing() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    serving_ = true;
+  }
+
+  // True once asked.
+  bool WaitFor(absl::Duration duration) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    return changed_.wait_for(lock, absl::ToChronoMilliseconds(duration),
+                             [this] { return asked_; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool serving_ = false;
+  bool asked_ = false;
+};
+
+void PrintScreen(const ServeFlags& flags, EmbeddedModel* model) {
+  const ShardPlan& plan = model->cluster().plan();
+  const ModelConfig& config = model->cluster().model();
+  const KvPoolSizes pools = model->cluster().executor().pools();
+  const int element = flags.model.kv_format == "f32" ? 4 : 2;
+  int64_t weights = 0, sliding = 0, global = 0;
+  for (int rank = 0; rank < plan.world_size(); ++rank) {
+    weights += plan.WeightBytes(config, rank);
+    sliding += plan.KvBytesPerToken(config, rank, LayerKind::kSliding, element);
+    global += plan.KvBytesPerToken(config, rank, LayerKind::kGlobal, element);
+  }
+  const auto tokens = [&](int32_t pages) {
+    return int64_t{pages} * pools.page_tokens;
+  };
+  const auto line = [](const char* name, const std::string& value) {
+    std::fprintf(stderr, "  %-10s %s\n", name, value.c_str());
+  };
+  line("model", absl::StrFormat("%s, %d layers, %s of weights read",
+                                model->front_door().Info().name,
+                                config.num_layers(), FormatByteSize(weights)));
+  line("plan",
+       absl::StrFormat("%d workers = pp %d x tp %d, ep %d", plan.world_size(),
+                       plan.pp_size(), plan.tp_size(), plan.ep_size()));
+  line("K/V", absl::StrFormat("%s, %s on each worker", flags.model.kv_format,
+                              flags.model.kv_memory));
+  line("", absl::StrFormat("global layers   %s per token, %d tokens fit",
+                           FormatByteSize(global), tokens(pools.global_pages)));
+  line("", absl::StrFormat(
+               "sliding layers  %s per token, %d tokens fit; a sequence keeps "
+               "its last %d",
+               FormatByteSize(sliding), tokens(pools.sliding_pages),
+               config.sliding_window));
+  line("limits",
+       absl::StrFormat("%d sequences at once, %d tokens of context",
+                       flags.max_sequences, config.max_position_embeddings));
+  if (!model->cluster().control_address().empty()) {
+    line("control", model->cluster().control_address());
+  }
+}
+
+absl::StatusOr<EmbeddedModelOptions> MakeOptions(const ServeFlags& flags) {
+  ModelFlags model_flags = flags.model;
+  if (flags.expect_workers.has_value()) {
+    if (model_flags.parallelism.workers.has_value()) {
+      return absl::InvalidArgumentError(
+          "--workers and --expect-workers exclude each other: workers are "
+          "started here, or join from elsewhere");
+    }
+    model_flags.parallelism.workers = flags.expect_workers;
+  }
+  EmbeddedModelOptions options;
+  FACET_ASSIGN_OR_RETURN(options.cluster, MakeClusterOptions(model_flags));
+  ClusterOptions& cluster = options.cluster;
+  cluster.remote_workers = flags.expect_workers.has_value();
+  cluster.control_address = flags.control;
+  if (flags.max_sequences < 1) {
+    return absl::InvalidArgumentError("--max-sequences: at least 1");
+  }
+  if (flags.max_queue < 1) {
+    return absl::InvalidArgumentError("--max-queue: at least 1");
+  }
+  cluster.max_sequences = flags.max_sequences;
+  if (const char* token = std::getenv("FACET_JOIN_TOKEN")) {
+    cluster.join_token = token;
+  }
+  FACET_RETURN_IF_ERROR(ParseDurationFlag("--join-timeout", flags.join_timeout,
+                                          &cluster.join_timeout));
+  options.chat_format = flags.model.chat_format;
+  options.max_queue = flags.max_queue;
+  options.always_report_loading = true;
+  return options;
+}
+
+absl::Status Serve(const ServeFlags& flags) {
+  absl::Duration grace;
+  FACET_RETURN_IF_ERROR(ParseDurationFlag("--grace", flags.grace, &grace));
+  FACET_ASSIGN_OR_RETURN(const EmbeddedModelOptions options,
+                         MakeOptions(flags));
+  // Before the weights are read, since that may take minutes.
+  FACET_RETURN_IF_ERROR(Annotate(CheckCanListen(flags.grpc), "--grpc"));
+  const int world =
+      options.cluster.parallelism.pp_size * options.cluster.parallelism.tp_size;
+  if (options.cluster.remote_workers || world > 1) {
+    FACET_RETURN_IF_ERROR(Annotate(CheckCanListen(flags.control), "--control"));
+  }
+  if (options.cluster.remote_workers) {
+    std::fprintf(stderr, "waiting for %d workers at %s\n", world,
+                 flags.control.c_str());
+  }
+
+  StopRequest stop;
+  SignalWatcher signals(
+      [&stop](const std::string& name) { stop.Signal(name); });
+  FACET_ASSIGN_OR_RETURN(const auto model, EmbeddedModel::Start(options));
+  FACET_ASSIGN_OR_RETURN(
+      const auto server,
+      InferenceServer::Start(flags.grpc, &model->front_door(),
+                             InferenceServiceOptions()));
+  PrintScreen(flags, model.get());
+  stop.BeginServing();
+  std::printf("ready http=- grpc=%s\n", server->address().c_str());
+  std::fflush(stdout);
+
+  absl::Status health;
+  while (health.ok() && !stop.WaitFor(absl::Milliseconds(100))) {
+    health = model->engine().health();
+    if (health.ok()) health = model->cluster().health();
+  }
+  server->SetServing(false);
+  if (health.ok()) {
+    std::fprintf(stderr, "stopping, up to %s for what runs\n",
+                 absl::FormatDuration(grace).c_str());
+    model->engine().Drain(grace);
+  } else {
+    // What runs ends with the step that fails.
+    model->engine().Drain(absl::Seconds(1));
+  }
+  server->Shutdown(absl::Seconds(2));
+  return health;
+}
+
+}  // namespace
+
+int RunServe(int argc, char** argv) {
+  ServeFlags flags;
+  const auto app = MakeApp(
+      "serve",
+      "Serves a model to clients. Prints one line, `ready http=... grpc=...`, "
+      "when it does.\nWorkers run here (--workers) or join from elsewhere "
+      "(--expect-workers, see\n`facet worker`). SIGTERM and Ctrl-C finish what "
+      "runs, within --grace.",
+      "  facet serve --model DIR\n"
+      "  facet serve --model DIR --workers=2 --kv-memory=2G\n"
+      "  facet serve --model DIR --expect-workers=4 --tp=2 "
+      "--control=0.0.0.0:8002\n");
+  app->add_option("--grpc", flags.grpc, "HOST:PORT for clients")
+      ->capture_default_str();
+  app->add_option("--control", flags.control, "HOST:PORT for workers")
+      ->capture_default_str();
+  app->add_option("--http", flags.http,
+                  "HOST:PORT for HTTP clients; not served by this version");
+  app->add_option("--expect-workers", flags.expect_workers,
+                  "Wait for this many `facet worker` to join");
+  app->add_option("--join-timeout", flags.join_timeout,
+                  "How long to wait for them")
+      ->capture_default_str();
+  app->add_option("--grace", flags.grace,
+                  "How long to finish what runs when told to stop")
+      ->capture_default_str();
+  app->add_option("--max-sequences", flags.max_sequences,
+                  "Answers at once; more wait")
+      ->capture_default_str();
+  app->add_option("--max-queue", flags.max_queue,
+                  "Requests that may wait; more are refused")
+      ->capture_default_str();
+  AddModelFlags(app.get(), &flags.model, /*required=*/true);
+  return RunVerb(app.get(), argc, argv, [&] { return Serve(flags); });
+}
+
+}  // namespace facet

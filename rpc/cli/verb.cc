@@ -1,0 +1,74 @@
+#include "rpc/cli/verb.h"
+
+#include <cstdio>
+#include <iostream>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+
+namespace facet {
+namespace {
+
+std::string OneLine(absl::string_view text) {
+  return absl::StrReplaceAll(text, {{"\r", ""}, {"\n", " "}});
+}
+
+}  // namespace
+
+int ExitCode(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kOk:
+      return kExitDone;
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kFailedPrecondition:
+    case absl::StatusCode::kOutOfRange:
+      return kExitBadInput;
+    default:
+      return kExitFailed;
+  }
+}
+
+void PrintError(const std::string& verb, const absl::Status& status) {
+  const std::string message = status.message().empty()
+                                  ? absl::StatusCodeToString(status.code())
+                                  : OneLine(status.message());
+  std::fprintf(stderr, "facet %s: %s\n", verb.c_str(), message.c_str());
+}
+
+std::unique_ptr<CLI::App> MakeApp(const std::string& verb,
+                                  const std::string& description,
+                                  const std::string& examples) {
+  auto app =
+      std::make_unique<CLI::App>(description, absl::StrCat("facet ", verb));
+  app->footer(absl::StrCat("Examples:\n", examples));
+  app->get_formatter()->column_width(30);
+  return app;
+}
+
+int RunVerb(CLI::App* app, int argc, char** argv,
+            const std::function<absl::Status()>& body) {
+  const std::string verb = argv[0];
+  try {
+    app->parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    std::cout << app->help();
+    return kExitDone;
+  } catch (const CLI::ParseError& error) {
+    const std::string what = OneLine(error.what());
+    std::fprintf(stderr, "facet %s: %s (try: facet %s --help)\n", verb.c_str(),
+                 what.c_str(), verb.c_str());
+    return kExitBadInput;
+  }
+  absl::Status status;
+  try {
+    status = body();
+  } catch (const std::exception& error) {
+    // Nothing of ours throws; memory may run out.
+    status = absl::InternalError(error.what());
+  }
+  if (!status.ok()) PrintError(verb, status);
+  return ExitCode(status);
+}
+
+}  // namespace facet
