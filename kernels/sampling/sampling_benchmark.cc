@@ -2,33 +2,17 @@
 // thread.
 //
 //   bazel run //kernels/sampling:sampling_benchmark
-#include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <random>
 #include <vector>
 
-#include "absl/functional/function_ref.h"
 #include "kernels/sampling/sampling.h"
+#include "kernels/testing/median_time.h"
 
 namespace facet {
 namespace {
 
 constexpr int kVocab = 262144;
-
-// The median of many runs.
-double Microseconds(absl::FunctionRef<void()> body) {
-  std::vector<double> took;
-  for (int repeat = 0; repeat < 51; ++repeat) {
-    const auto start = std::chrono::steady_clock::now();
-    body();
-    const std::chrono::duration<double, std::micro> spent =
-        std::chrono::steady_clock::now() - start;
-    took.push_back(spent.count());
-  }
-  std::nth_element(took.begin(), took.begin() + 25, took.end());
-  return took[25];
-}
 
 void MeasureAll() {
   std::mt19937 random(1);
@@ -37,17 +21,18 @@ void MeasureAll() {
   for (float& v : logits) v = normal(random);
   size_t sink = 0;
   for (int k : {1, 64, 1000, kVocab}) {
-    std::printf("  TopLogits k=%-7d %9.1f us\n", k,
-                Microseconds([&] { sink += TopLogits(logits, 0, k).size(); }));
+    std::printf("  TopLogits k=%-7d %9.1f us\n", k, MedianMicroseconds([&] {
+                  sink += TopLogits(logits, 0, k).size();
+                }));
   }
   std::printf("  SumExp              %9.1f us\n",
-              Microseconds([&] { sink += SumExp(logits).sum > 0; }));
+              MedianMicroseconds([&] { sink += SumExp(logits).sum > 0; }));
   DrawOptions options;
   options.temperature = 1;
   options.top_p = 0.95f;
   for (int k : {64, kVocab}) {
     const std::vector<TokenLogit> candidates = TopLogits(logits, 0, k);
-    std::printf("  Draw from %-7d   %9.1f us\n", k, Microseconds([&] {
+    std::printf("  Draw from %-7d   %9.1f us\n", k, MedianMicroseconds([&] {
                   sink += Draw(candidates, options);
                   ++options.position;
                 }));
