@@ -126,7 +126,8 @@ class Sampler {
         lists.push_back(std::move(of_rank[i].best));
         sums.insert(sums.end(), of_rank[i].sums.begin(), of_rank[i].sums.end());
       }
-      result.tokens.push_back(Draw(rows[i], lists, sums));
+      FACET_ASSIGN_OR_RETURN(SampledToken token, Draw(rows[i], lists, sums));
+      result.tokens.push_back(std::move(token));
     }
     return absl::OkStatus();
   }
@@ -199,13 +200,18 @@ class Sampler {
     return absl::OkStatus();
   }
 
-  SampledToken Draw(const SampledRow& row,
-                    const std::vector<std::vector<TokenLogit>>& lists,
-                    const std::vector<ExpSum>& sums) const {
+  absl::StatusOr<SampledToken> Draw(
+      const SampledRow& row, const std::vector<std::vector<TokenLogit>>& lists,
+      const std::vector<ExpSum>& sums) const {
     const SamplingParams& sampling = row.slice->sampling;
     const int wanted = row.Candidates();
     const std::vector<TokenLogit> best = MergeTopLogits(
         lists, wanted == 0 ? static_cast<int>(config_.vocab_size) : wanted);
+    if (best.empty()) {
+      return absl::DataLossError(
+          "step: every logit is a NaN, so the weights hold NaNs or infinities; "
+          "--check-weights names the tensor");
+    }
     DrawOptions options;
     options.temperature = sampling.temperature;
     options.top_k = sampling.top_k;
