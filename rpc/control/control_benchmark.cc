@@ -4,11 +4,15 @@
 //
 //   control_benchmark [--workers=2] [--compute-us=1000] [--steps=5000]
 //
-// On a quiet 2-core machine, 2 workers of 1 ms, the median is about 170 us over
-// TCP and 160 us over a unix socket: too little to have two kinds of address.
-// Of the ways to use gRPC, blocking and callback streams in the server measured
+// 2 workers of 1 ms on a 2-core machine with other work on it: median 193 to
+// 201 us over TCP, 190 to 211 us over a unix socket, so there is one kind of
+// address. Before worker processes were confined to their CPUs it was 218 to
+// 268 us, and every tenth step waited a whole millisecond for the other
+// worker's CPU.
+//
+// Bare streams, measured before this was written: blocking and callback servers
 // alike (175 and 172 us); a worker that ran steps on the thread that reads
-// saved another 50 us, but would not hear of a lost coordinator before its step
+// saved up to 50 us, but would not hear of a lost coordinator before its step
 // ends.
 
 #include <algorithm>
