@@ -4,6 +4,7 @@
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/attention/attention.h"
 #include "kernels/base/status_macros.h"
 #include "rpc/cli/byte_size.h"
 
@@ -18,6 +19,17 @@ absl::Status AtLeast(const char* flag, int value, int least) {
 
 absl::Status AtLeast(const char* flag, std::optional<int> value, int least) {
   return value.has_value() ? AtLeast(flag, *value, least) : absl::OkStatus();
+}
+
+// Each rank of a stage holding experts of its own reads the fewest bytes.
+int MostExpertGroups(const ModelConfig& model, int tp_size) {
+  for (int groups = tp_size; groups > 1; --groups) {
+    if (tp_size % groups == 0 && model.num_experts > 0 &&
+        model.num_experts % groups == 0) {
+      return groups;
+    }
+  }
+  return 1;
 }
 
 template <typename T>
@@ -42,7 +54,8 @@ void AddParallelismFlags(CLI::App* app, ParallelismFlags* flags) {
   app->add_option("--pp", flags->pp, "Pipeline stages, runs of layers")
       ->group(group);
   app->add_option("--ep", flags->ep,
-                  "Groups that divide the experts; divides --tp")
+                  "Groups that divide the experts; divides --tp; default: as "
+                  "many as the model allows")
       ->group(group);
   app->add_option("--stage-layers", flags->stage_layers,
                   "Layers of each stage, e.g. 20,15; default: balanced")
@@ -58,7 +71,6 @@ absl::StatusOr<ParallelismOptions> ResolveParallelism(
   FACET_RETURN_IF_ERROR(AtLeast("--ep", flags.ep, 1));
 
   ParallelismOptions options;
-  options.ep_size = flags.ep.value_or(1);
   options.stage_layers = flags.stage_layers;
   std::optional<int> pp = flags.pp;
   if (!pp.has_value() && !flags.stage_layers.empty()) {
@@ -67,6 +79,8 @@ absl::StatusOr<ParallelismOptions> ResolveParallelism(
 
   if (flags.workers.has_value() && !flags.tp.has_value() && !pp.has_value()) {
     options.tp_size = *flags.workers;
+    options.ep_size =
+        flags.ep.value_or(MostExpertGroups(model, *flags.workers));
     if (!ShardPlan::Create(model, options).ok()) {
       options.tp_size = 1;
       options.pp_size = *flags.workers;
@@ -88,6 +102,13 @@ absl::StatusOr<ParallelismOptions> ResolveParallelism(
             options.tp_size * options.pp_size, " workers"));
       }
     }
+  }
+  options.ep_size = flags.ep.value_or(MostExpertGroups(model, options.tp_size));
+  // Unasked, experts divide as far as they can: replicas would hold them all
+  // and share the tokens, which a single decoded token does not divide by.
+  if (!flags.ep.has_value() && model.num_experts > 0 &&
+      model.num_experts % options.tp_size == 0) {
+    options.ep_size = options.tp_size;
   }
   FACET_ASSIGN_OR_RETURN(const ShardPlan plan,
                          ShardPlan::Create(model, options));
@@ -142,7 +163,11 @@ absl::StatusOr<ClusterOptions> MakeClusterOptions(const ModelFlags& flags) {
   }
   FACET_RETURN_IF_ERROR(AtLeast("--chunk", flags.chunk, 1));
   FACET_RETURN_IF_ERROR(AtLeast("--threads", flags.threads, 0));
-  FACET_RETURN_IF_ERROR(AtLeast("--page-tokens", flags.page_tokens, 1));
+  if (flags.page_tokens < 1 || flags.page_tokens % kAttentionBlock != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--page-tokens: ", flags.page_tokens,
+                     " is no multiple of ", kAttentionBlock));
+  }
   ClusterOptions options;
   options.model_directory = flags.model;
   options.threads_per_worker = flags.threads;

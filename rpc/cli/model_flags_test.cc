@@ -43,6 +43,14 @@ TEST(ModelFlagsTest, DisagreementNamesBothFlags) {
   EXPECT_NE(Resolve({.tp = 0}).find("--tp"), std::string::npos);
 }
 
+TEST(ModelFlagsTest, ExpertsAreDividedAsFarAsTheyCanBe) {
+  const auto model = ReadModelConfig("tests/testdata/golden/moe-tiny");
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_EQ(ResolveParallelism({.workers = 4}, *model)->ep_size, 4);
+  EXPECT_EQ(ResolveParallelism({.tp = 4, .ep = 2}, *model)->ep_size, 2);
+  EXPECT_EQ(ResolveParallelism({.workers = 4}, DenseModel())->ep_size, 1);
+}
+
 TEST(ModelFlagsTest, OnlyTheCpuIsAccepted) {
   ModelFlags flags;
   flags.model = "tests/testdata/golden/dense-tiny";

@@ -3,14 +3,39 @@
 #include <cstdio>
 #include <iostream>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "runtime/tokenizer/utf8.h"
 
 namespace facet {
 namespace {
 
+constexpr size_t kMaxMessage = 1000;
+
+// What a message quotes from an input may be long, of many lines, or not UTF-8.
 std::string OneLine(absl::string_view text) {
-  return absl::StrReplaceAll(text, {{"\r", ""}, {"\n", " "}});
+  std::string line = absl::StrReplaceAll(text.substr(0, kMaxMessage),
+                                         {{"\r", ""}, {"\n", " "}});
+  for (size_t at = 0;
+       (at += ValidUtf8Prefix(absl::string_view(line).substr(at))) <
+       line.size();
+       ++at) {
+    line[at] = '?';
+  }
+  return line;
+}
+
+// CLI11 takes "--flag=" for a flag whose value is missing.
+const char* EmptyValue(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    const absl::string_view argument = argv[i];
+    if (absl::StartsWith(argument, "--") && absl::EndsWith(argument, "=") &&
+        argument.find('=') + 1 == argument.size()) {
+      return argv[i];
+    }
+  }
+  return nullptr;
 }
 
 }  // namespace
@@ -49,6 +74,11 @@ std::unique_ptr<CLI::App> MakeApp(const std::string& verb,
 int RunVerb(CLI::App* app, int argc, char** argv,
             const std::function<absl::Status()>& body) {
   const std::string verb = argv[0];
+  if (const char* flag = EmptyValue(argc, argv)) {
+    PrintError(verb, absl::InvalidArgumentError(
+                         absl::StrCat(flag, " is empty, give a value")));
+    return kExitBadInput;
+  }
   try {
     app->parse(argc, argv);
   } catch (const CLI::CallForHelp&) {

@@ -1,7 +1,9 @@
 // `facet worker`: joins a cluster and holds a part of its model.
 #include "rpc/worker/worker.h"
 
-#include "absl/strings/str_cat.h"
+#include <cstdlib>
+
+#include "absl/strings/match.h"
 #include "rpc/cli/duration_flag.h"
 #include "rpc/cli/verb.h"
 
@@ -30,9 +32,14 @@ int RunWorkerVerb(int argc, char** argv) {
                   "Numeric address at which other workers reach this one; "
                   "default: the one it reaches the coordinator from");
   return RunVerb(app.get(), argc, argv, [&]() -> absl::Status {
-    const absl::Status status = ParseDurationFlag(
-        "--join-timeout", join_timeout, &options.join_timeout);
-    return status.ok() ? RunWorker(options) : status;
+    absl::Status status = ParseDurationFlag("--join-timeout", join_timeout,
+                                            &options.join_timeout);
+    if (status.ok()) status = RunWorker(options);
+    // The coordinator that started this process tells what went wrong; twice
+    // would only confuse.
+    const bool child = absl::StartsWith(options.coordinator, "unix:");
+    if (child && !status.ok()) std::_Exit(ExitCode(status));
+    return status;
   });
 }
 
