@@ -66,6 +66,7 @@ class Parser {
     const size_t end = std::min(rest_.find_first_of(",]}"), rest_.size());
     const absl::string_view word =
         absl::StripAsciiWhitespace(rest_.substr(0, end));
+    if (word.empty()) return Broken("a missing value");
     rest_.remove_prefix(end);
     if (word == "None") return Json(nullptr);
     Json scalar = Json::parse(word.begin(), word.end(), nullptr,

@@ -30,9 +30,9 @@ TEST(ToolCallTest, AWordThatIsNoValueIsAString) {
 }
 
 TEST(ToolCallTest, WhatDoesNotCloseIsRefused) {
-  for (const char* text :
-       {"", "call:f", "call:f{", "call:f{a", "call:f{a:", "call:f{a:[1",
-        "call:f{a:<|\"|>x}", "call:f{a:1}x", "call:f{a:{b:1}"}) {
+  for (const char* text : {"", "call:f", "call:f{", "call:f{a", "call:f{a:",
+                           "call:f{a:[1", "call:f{a:<|\"|>x}", "call:f{a:1}x",
+                           "call:f{a:{b:1}", "call:f{a:[}]}", "call:f{a:}"}) {
     EXPECT_FALSE(ParseToolCall(text).ok()) << text;
   }
   EXPECT_FALSE(
