@@ -3,7 +3,7 @@
 
 #include <cstdlib>
 
-#include "absl/strings/match.h"
+#include "absl/status/status.h"
 #include "rpc/cli/duration_flag.h"
 #include "rpc/cli/verb.h"
 
@@ -37,8 +37,9 @@ int RunWorkerVerb(int argc, char** argv) {
     if (status.ok()) status = RunWorker(options);
     // The coordinator that started this process tells what went wrong; twice
     // would only confuse.
-    const bool child = absl::StartsWith(options.coordinator, "unix:");
-    if (child && !status.ok()) std::_Exit(ExitCode(status));
+    if (!status.ok() && std::getenv("FACET_CHILD") != nullptr) {
+      std::_Exit(ExitCode(status));
+    }
     return status;
   });
 }

@@ -73,7 +73,8 @@ absl::Status WorkerGroup::StartChildren(
     child.argv = options.worker_argv;
     child.argv.push_back(absl::StrCat("--coordinator=", server_->address()));
     // Other users can read a command line, but not an environment.
-    child.environment = {{"FACET_JOIN_TOKEN", tokens[i]}};
+    // FACET_CHILD: what goes wrong is told here, once, and not by the child.
+    child.environment = {{"FACET_JOIN_TOKEN", tokens[i]}, {"FACET_CHILD", "1"}};
     child.on_exit = [this, i](const std::string& how) {
       members_->OnExit(i, how);
     };

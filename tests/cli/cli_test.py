@@ -124,6 +124,25 @@ class BadInput(Files):
         self.refused(2, ["cluster.json"], "plan", "--model", DENSE,
                      "--cluster", self.path("cluster.json", '{"tp": "two"}'))
 
+    def test_a_broken_checkpoint_is_told_once_by_all_workers(self):
+        model = self.path("broken")
+        os.mkdir(model)
+        for name in os.listdir(DENSE):
+            if not name.endswith(".safetensors"):
+                os.symlink(os.path.join(DENSE, name),
+                           os.path.join(model, name))
+                continue
+            with open(os.path.join(DENSE, name), "rb") as file:
+                data = bytearray(file.read())
+            (header,) = struct.unpack("<Q", data[:8])
+            for i in range(8 + header, len(data), 2):
+                data[i:i + 2] = b"\xc0\x7f"  # NaN
+            self.path(os.path.join("broken", name), bytes(data))
+        for workers in ("1", "2"):
+            self.refused(2, ["weight", "nan"], "generate", "--model", model,
+                         "--prompt=a", "--check-weights", "--workers",
+                         workers)
+
     def test_prompts(self):
         self.refused(2, ["--prompt"], "generate", "--model", DENSE)
         self.refused(2, ["prompt", "empty"], "generate", "--model", DENSE,
