@@ -59,8 +59,12 @@ TEST_P(LimitVariantTest, RegisterChainsReachTheirFixedPoint) {
   const int64_t lanes_of_all_chains = GetParam().fma_flops_per_round / 2;
   EXPECT_EQ(GetParam().fma(1000), static_cast<float>(lanes_of_all_chains));
   if (GetParam().bf16_dot == nullptr) return;
-  const int64_t lanes = GetParam().bf16_dot_flops_per_round / 4;
-  EXPECT_EQ(GetParam().bf16_dot(10), static_cast<float>(20 * lanes));
+  // Chain j starts from j; ten rounds add 20.
+  const int64_t chains = 12;
+  const int64_t lanes = GetParam().bf16_dot_flops_per_round / 4 / chains;
+  const int64_t starts = chains * (chains - 1) / 2;
+  EXPECT_EQ(GetParam().bf16_dot(10),
+            static_cast<float>(lanes * (starts + chains * 20)));
 }
 
 INSTANTIATE_TEST_SUITE_P(AllVariants, LimitVariantTest,
