@@ -23,8 +23,7 @@ say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 say "1/3  Building Facet (a few minutes the first time)"
 bash deploy/install_packages.sh
 bazel build //:facet
-# A stable path, not the convenience link: another build may move that.
-facet=$(bazel info bazel-bin 2>/dev/null)/rpc/cli/facet
+facet=bazel-bin/rpc/cli/facet
 model=deploy/demo-model
 
 say "2/3  Starting a coordinator and two workers with the demo model"

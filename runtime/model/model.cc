@@ -14,9 +14,6 @@
 namespace facet {
 namespace {
 
-absl::Span<const uint8_t> Bytes(const float* data, int64_t count) {
-  return {reinterpret_cast<const uint8_t*>(data), count * sizeof(float)};
-}
 absl::Span<uint8_t> Bytes(float* data, int64_t count) {
   return {reinterpret_cast<uint8_t*>(data), count * sizeof(float)};
 }
