@@ -4,6 +4,7 @@
 #define FACET_RPC_CLI_VERB_H_
 
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "CLI/CLI.hpp"

@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
 #include "rpc/coordinator/answer_stream.h"
+#include "runtime/tokenizer/utf8.h"
 #include "scheduler/batching/scheduler.h"
 
 namespace facet {
@@ -62,6 +63,9 @@ absl::Status CheckStops(const GenerateRequest& request, bool has_tokenizer) {
   for (const std::string& stop : request.stop_strings) {
     if (stop.empty() || stop.size() > kMaxStopBytes) {
       return OutOfRange("stop: length in bytes", stop.size(), "1 to 256");
+    }
+    if (ValidUtf8Prefix(stop) < stop.size()) {
+      return absl::InvalidArgumentError("stop: not UTF-8");
     }
   }
   if (!request.stop_strings.empty() && !has_tokenizer) {

@@ -138,8 +138,14 @@ TEST_F(EngineTest, AStopIdIsReportedAndNotPartOfTheText) {
 TEST_F(EngineTest, AStopStringAcrossTokensEndsTheAnswerBeforeIt) {
   const std::vector<int32_t> answer = AnswerAlone({5, 6}, 20);
   const std::string whole = *TestTokenizer().Decode(answer, true);
-  // From the middle of the text, so that it covers several tokens.
-  const std::string stop = whole.substr(whole.size() / 2, 8);
+  // From the middle of the text, so that it covers several tokens; whole
+  // characters.
+  const auto character_at = [&](size_t at) {
+    while (at < whole.size() && (whole[at] & 0xC0) == 0x80) ++at;
+    return at;
+  };
+  const size_t begin = character_at(whole.size() / 2);
+  const std::string stop = whole.substr(begin, character_at(begin + 8) - begin);
   GenerateRequest request = Prompt({5, 6}, 20);
   request.stop_strings = {stop};
   const auto outcome = Run(request);

@@ -248,6 +248,8 @@ TEST_F(InferenceServerTest, RefusalsNameTheField) {
   request.clear_sampling();
   request.add_stop("");
   ExpectInvalid(request, "stop");
+  request.set_stop(0, "\xff");
+  ExpectInvalid(request, "stop: not UTF-8");
 }
 
 TEST_F(InferenceServerTest, TokenizeAndDetokenizeAreInverse) {
