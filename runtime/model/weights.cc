@@ -90,6 +90,7 @@ class Slicer {
     const TensorView& tensor = Tensor(name);
     WeightMatrix matrix;
     matrix.name = name;
+    matrix.file = tensor.file;
     matrix.cols = tensor.shape.back();
     matrix.stride = matrix.cols;
     matrix.rows = 1;
@@ -239,7 +240,7 @@ absl::Status CheckVector(const WeightVector& vector, const char* what) {
   for (size_t i = 0; i < vector.size(); ++i) {
     if (!std::isfinite(vector[i])) {
       return absl::InvalidArgumentError(
-          absl::StrCat("checkpoint: ", what, "[", i, "] is ", vector[i],
+          absl::StrCat(what, "[", i, "] is ", vector[i],
                        ", expected a finite number; the file is damaged"));
     }
   }
@@ -274,7 +275,7 @@ absl::Status CheckFinite(const Weights& weights, int num_threads) {
     // A vector's name is told by the matrix beside it.
     const auto vector = [&](const WeightVector& v, const char* name) {
       return Annotate(CheckVector(v, name),
-                      absl::StrCat("beside ", layer.q.name));
+                      absl::StrCat(layer.q.file, ", beside ", layer.q.name));
     };
     FACET_RETURN_IF_ERROR(vector(layer.input_norm, "input_layernorm.weight"));
     FACET_RETURN_IF_ERROR(
@@ -318,7 +319,7 @@ absl::Status CheckFinite(const Weights& weights, int num_threads) {
         if (column < 0) continue;
         const std::lock_guard<std::mutex> lock(mutex);
         found = absl::InvalidArgumentError(
-            absl::StrCat("checkpoint: tensor ", matrix.name,
+            absl::StrCat(matrix.file, ": tensor ", matrix.name,
                          " holds a NaN or an infinity "
                          "(element [",
                          row, ", ", column,

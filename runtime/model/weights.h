@@ -23,7 +23,7 @@ struct WeightMatrix {
   int64_t rows = 0;
   int64_t cols = 0;
   int64_t stride = 0;
-  std::string name;  // for messages
+  std::string name, file;  // for messages
 
   bool empty() const { return data == nullptr; }
   // Rows [begin, begin + count).
