@@ -46,26 +46,15 @@ FACET_INLINE void ReduceTile(const __m256* folded, float* out,
   }
 }
 
-// Where the next tile's rows of w will be read from memory: line by line in the
-// order they lie there when rows follow each other, else each row along k. To
-// the second-level cache: with few rows of x the weights stream, the hardware
-// does not follow several short streams, and the first level is better left to
-// x (on Zen 4 a third faster than prefetching there).
+// Brings 64 bytes of a row of the next tile to the second-level cache. With few
+// rows of x the weights stream from memory and the hardware does not follow
+// several short streams; the first level is left to x (on Zen 4 a third faster
+// than prefetching there, and a tenth faster than line by line across rows).
 template <typename W>
-struct NextTile {
-  NextTile(const W* w, int64_t w_stride, int64_t k, int rows)
-      : at(reinterpret_cast<const char*>(w + rows * w_stride)),
-        row_step(w_stride == k ? 64 : w_stride * sizeof(W)),
-        line_step(w_stride == k ? 64 * rows : 64) {}
-
-  // The lines that row j's next 64 bytes of w make room for.
-  FACET_INLINE void Prefetch(int64_t line, int j) const {
-    _mm_prefetch(at + line * line_step + j * row_step, _MM_HINT_T1);
-  }
-
-  const char* at;
-  int64_t row_step, line_step;
-};
+FACET_INLINE void PrefetchNextTile(const W* row, int64_t w_stride, int rows) {
+  _mm_prefetch(reinterpret_cast<const char*>(row + rows * w_stride),
+               _MM_HINT_T1);
+}
 
 #if defined(__AVX512F__)
 
@@ -93,13 +82,12 @@ FACET_INLINE void Tile(const float* const* x, const W* w, int64_t w_stride,
     }
   };
   constexpr int kLine = 64 / sizeof(W);
-  const NextTile<W> next(w, w_stride, k, NR);
   int64_t at = 0;
   if constexpr (kPrefetch) {
     for (; at + kLine <= k; at += kLine) {
 #pragma GCC unroll 6
       for (int j = 0; j < NR; ++j) {
-        next.Prefetch(at / kLine, j);
+        PrefetchNextTile(w + j * w_stride + at, w_stride, NR);
       }
 #pragma GCC unroll 2
       for (int s = 0; s < kLine; s += 16) step(at + s);
@@ -141,7 +129,6 @@ FACET_INLINE void HalfTile(const float* const* x, const W* w, int64_t w_stride,
 #pragma GCC unroll 12
   for (int q = 0; q < MR * NR; ++q) acc[q] = _mm256_setzero_ps();
   constexpr int kLine = 64 / sizeof(W);
-  const NextTile<W> next(w, w_stride, k, NR);
   int64_t at = 0;
   for (; at + 16 <= k; at += 16) {
     __m256 wv[NR];
@@ -149,7 +136,8 @@ FACET_INLINE void HalfTile(const float* const* x, const W* w, int64_t w_stride,
     for (int j = 0; j < NR; ++j) {
       wv[j] = Load8(w + j * w_stride + at + 8 * half);
       if constexpr (kPrefetch) {
-        if (at % kLine == 0) next.Prefetch(at / kLine, j);
+        if (at % kLine == 0)
+          PrefetchNextTile(w + j * w_stride + at, w_stride, NR);
       }
     }
 #pragma GCC unroll 4
@@ -184,14 +172,14 @@ FACET_INLINE void Tile(const float* const* x, const W* w, int64_t w_stride,
 #pragma GCC unroll 3
     for (int j = 0; j < NR; ++j) acc[j] = Zero();
     constexpr int kLine = 64 / sizeof(W);
-    const NextTile<W> next(w, w_stride, k, NR);
     int64_t at = 0;
     for (; at + 16 <= k; at += 16) {
       const F32x16 xv = Load(x[0] + at);
 #pragma GCC unroll 3
       for (int j = 0; j < NR; ++j) {
         if constexpr (kPrefetch) {
-          if (at % kLine == 0) next.Prefetch(at / kLine, j);
+          if (at % kLine == 0)
+            PrefetchNextTile(w + j * w_stride + at, w_stride, NR);
         }
         acc[j] = Fma(xv, Load(w + j * w_stride + at), acc[j]);
       }
@@ -238,7 +226,6 @@ FACET_INLINE void Tile(const BF16* const* x, const W* w, int64_t w_stride,
 #pragma GCC unroll 6
     for (int j = 0; j < NR; ++j) acc[i][j] = _mm512_setzero_ps();
   }
-  const NextTile<W> next(w, w_stride, k, NR);
   int64_t at = 0;
   for (; at + 32 <= k; at += 32) {
     __m512bh wv[NR];
@@ -246,7 +233,7 @@ FACET_INLINE void Tile(const BF16* const* x, const W* w, int64_t w_stride,
     for (int j = 0; j < NR; ++j) {
       wv[j] = LoadBh(w + j * w_stride + at);
       if constexpr (kPrefetch) {
-        next.Prefetch(at / 32, j);
+        PrefetchNextTile(w + j * w_stride + at, w_stride, NR);
       }
     }
 #pragma GCC unroll 4
