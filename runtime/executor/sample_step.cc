@@ -118,7 +118,6 @@ class Sampler {
           rows[i], absl::MakeConstSpan(logits_).subspan(i * vocab, vocab)));
     }
     if (tp_.size() > 1) FACET_RETURN_IF_ERROR(Exchange(rows, parts));
-    if (shard_.tp_rank != 0) return absl::OkStatus();
     for (size_t i = 0; i < rows.size(); ++i) {
       std::vector<std::vector<TokenLogit>> lists;
       std::vector<ExpSum> sums;

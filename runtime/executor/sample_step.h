@@ -14,9 +14,9 @@
 
 namespace facet {
 
-// Adds this rank's blocks of logits to `result`, and on the first rank of the
-// stage the drawn tokens. Model::Forward(plan) has run; all ranks of the stage
-// call it.
+// Adds this rank's blocks of logits and the drawn tokens, which are the same on
+// all ranks of the stage, to `result`. Model::Forward(plan) has run; all ranks of
+// the stage call it.
 absl::Status SampleStep(const StepPlan& plan, const ModelConfig& config,
                         const ShardPlan& shards, int rank, Model& model,
                         Communicator& tp, StepResult& result);

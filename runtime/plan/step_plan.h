@@ -79,6 +79,10 @@ struct StepPlan {
   // Sequences that ended: their tables are dropped before the step runs. A step
   // may consist of these alone.
   std::vector<SequenceId> finished;
+  // As far as the coordinator knows, the next step decodes one more token of
+  // each of these sequences and does nothing else. Workers may start on it
+  // before they are told: see RankRunner::RunAhead().
+  bool run_ahead = false;
 };
 
 struct TokenLogprob {

@@ -64,6 +64,7 @@ class ThreadCluster : public Executor {
     FACET_RETURN_IF_ERROR(OnEveryRank(
         static_cast<int>(runners_.size()), [&](int rank) -> absl::Status {
           FACET_ASSIGN_OR_RETURN(results[rank], runners_[rank]->Run(plan));
+          runners_[rank]->RunAhead();
           return absl::OkStatus();
         }));
     StepResult merged;

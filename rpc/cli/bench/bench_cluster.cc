@@ -86,7 +86,7 @@ absl::Status BenchCluster::Decode(const DecodeShape& shape, DecodeRuns* runs) {
       seconds += step.seconds;
       context += static_cast<double>(step.context) / shape.batch;
       runs->step_s.push_back(step.seconds);
-      runs->control_s.push_back(std::max(0.0, step.execute_s - step.compute_s));
+      runs->control_s.push_back(std::max(0.0, step.seconds - step.compute_s));
     }
     runs->tokens_per_s.push_back(shape.batch * shape.steps / seconds);
   }

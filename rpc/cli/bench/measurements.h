@@ -25,7 +25,7 @@ struct DecodeRuns {
   double context = 0;                // mean tokens before the decoded one
   std::vector<double> tokens_per_s;  // summed over the sequences, by repetition
   std::vector<double> step_s;        // of every step
-  std::vector<double> control_s;     // Execute() less the slowest rank's work
+  std::vector<double> control_s;     // of every step, less the slowest rank's work
 };
 
 struct PrefillRuns {
