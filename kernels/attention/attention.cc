@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels/attention/attention_variants.h"
+#include "kernels/base/variants.h"
 
 namespace facet {
 namespace {
@@ -18,13 +19,6 @@ constexpr AttentionVariant kBestFirst[] = {
      &AttentionMergeReference, &AttentionFinishReference},
 };
 
-const AttentionVariant& ActiveVariant() {
-  for (const AttentionVariant& variant : kBestFirst) {
-    if (variant.isa <= ActiveIsa()) return variant;
-  }
-  return kBestFirst[2];
-}
-
 // With this few tokens the splits of a long context are spread over threads;
 // with more there are query rows enough to go round.
 constexpr int64_t kFewTokens = 8;
@@ -36,9 +30,8 @@ struct Task {
 };
 
 struct StateStore {
-  AttentionState At(int64_t offset, int rows, int head_dim) {
+  AttentionState At(int64_t offset, int rows) {
     float* base = floats.data() + offset;
-    (void)head_dim;
     return {base, base + rows, base + 2 * rows};
   }
   static int64_t Floats(int rows, int head_dim) {
@@ -102,8 +95,8 @@ void RunWhole(const AttentionVariant& variant, const AttentionArgs& args,
   if (static_cast<int64_t>(store.floats.size()) < 2 * floats) {
     store.floats.resize(2 * floats);
   }
-  const AttentionState total = store.At(0, rows, args.head_dim);
-  const AttentionState next = store.At(floats, rows, args.head_dim);
+  const AttentionState total = store.At(0, rows);
+  const AttentionState next = store.At(floats, rows);
   const int64_t end = args.first_position + task.token_begin + task.tokens;
   const int64_t first = FirstSplit(args, task.token_begin);
   for (int64_t split = first; split * kAttentionSplit < end; ++split) {
@@ -118,9 +111,7 @@ void RunWhole(const AttentionVariant& variant, const AttentionArgs& args,
 }  // namespace
 
 absl::Span<const AttentionVariant> AttentionVariants() {
-  const AttentionVariant* first = std::begin(kBestFirst);
-  while (first->isa > BestIsa()) ++first;
-  return absl::MakeConstSpan(first, std::end(kBestFirst) - first);
+  return RunnableVariants(kBestFirst);
 }
 
 void AttentionWith(const AttentionVariant& variant, const AttentionArgs& args) {
@@ -129,7 +120,7 @@ void AttentionWith(const AttentionVariant& variant, const AttentionArgs& args) {
 }
 
 void Attention(absl::Span<const AttentionArgs> sequences, ThreadPool& pool) {
-  const AttentionVariant& variant = ActiveVariant();
+  const AttentionVariant& variant = ActiveVariant(kBestFirst);
   static thread_local StateStore kept;
   std::vector<Task> tasks;
   // Row groups whose splits are merged in a second region: [first, last) tasks.
@@ -161,7 +152,7 @@ void Attention(absl::Span<const AttentionArgs> sequences, ThreadPool& pool) {
   }
   StateStore& store = kept;
   const auto state_of = [&](const Task& t) {
-    return store.At(t.state, t.task.tokens * t.task.heads, t.args->head_dim);
+    return store.At(t.state, t.task.tokens * t.task.heads);
   };
   pool.ParallelDynamic(tasks.size(), [&](int, int64_t i) {
     const Task& t = tasks[i];

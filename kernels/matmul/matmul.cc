@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels/base/check.h"
+#include "kernels/base/variants.h"
 #include "kernels/matmul/matmul_variants.h"
 
 namespace facet {
@@ -16,13 +17,6 @@ constexpr MatmulVariant kBestFirst[] = {
     {"avx2", Isa::kAvx2, &MatmulAvx2},
     {"reference", Isa::kReference, &MatmulReference},
 };
-
-const MatmulVariant& ActiveVariant() {
-  for (const MatmulVariant& variant : kBestFirst) {
-    if (variant.isa == ActiveIsa()) return variant;
-  }
-  return kBestFirst[3];
-}
 
 // Bytes of w in one block: with few rows of x, small enough that threads finish
 // together; with many, half of a usual L2, where the rows of x then meet it.
@@ -48,9 +42,7 @@ struct Scratch {
 }  // namespace
 
 absl::Span<const MatmulVariant> MatmulVariants() {
-  const MatmulVariant* first = std::begin(kBestFirst);
-  while (first->isa > BestIsa()) ++first;
-  return absl::MakeConstSpan(first, std::end(kBestFirst) - first);
+  return RunnableVariants(kBestFirst);
 }
 
 int64_t MatmulScratchFloats(const MatmulArgs& args) {
@@ -60,7 +52,7 @@ int64_t MatmulScratchFloats(const MatmulArgs& args) {
 bool MatmulUsesBf16DotProduct() { return ActiveIsa() == Isa::kAvx512Bf16; }
 
 void Matmul(absl::Span<const MatmulArgs> problems, ThreadPool& pool) {
-  const MatmulVariant& variant = ActiveVariant();
+  const MatmulVariant& variant = ActiveVariant(kBestFirst);
   // first[p]: the number of blocks before problem p.
   constexpr int kInline = 8;
   int64_t inline_first[kInline + 1];

@@ -103,12 +103,10 @@ class RankRunnerImpl : public RankRunner {
     FACET_RETURN_IF_ERROR(kv_cache_->Apply(plan));
     std::optional<Ahead> ahead = std::exchange(ahead_, std::nullopt);
     StepResult result;
+    if (ahead.has_value()) FACET_RETURN_IF_ERROR(ahead->result.status());
     if (ahead.has_value() && SameWork(ahead->plan, plan)) {
-      FACET_RETURN_IF_ERROR(ahead->result.status());
       result = *std::move(ahead->result);
     } else {
-      FACET_RETURN_IF_ERROR(ahead.has_value() ? ahead->result.status()
-                                              : absl::OkStatus());
       FACET_ASSIGN_OR_RETURN(result, Compute(plan, start));
     }
     result.step = plan.step;

@@ -81,7 +81,6 @@ absl::Status Model::AllReduce(absl::Span<float> values) {
 
 absl::Status Model::Forward(const StepPlan& plan) {
   Workspace& ws = *ws_;
-  ws.plan = &plan;
   ws.slices.clear();
   ws.embedding_rows.clear();
   ws.positions.clear();

@@ -47,7 +47,6 @@ struct RopeTables {
 
 struct Model::Workspace {
   // Of the step.
-  const StepPlan* plan = nullptr;
   std::vector<StepSlice> slices;
   std::vector<int32_t> embedding_rows;  // [rows]
   std::vector<int64_t> positions;
