@@ -1,29 +1,16 @@
 #include "rpc/coordinator/worker_group.h"
 
-#include <sys/random.h>
-
 #include <csignal>
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "kernels/base/check.h"
 #include "kernels/base/status_macros.h"
 #include "rpc/control/build_id.h"
 #include "rpc/coordinator/places.h"
+#include "runtime/comm/random_name.h"
 
 namespace facet {
-namespace {
-
-// 128 random bits in hex: a secret nobody guesses, a name nobody else has.
-std::string RandomName() {
-  char bytes[16];
-  FACET_CHECK(getrandom(bytes, sizeof(bytes), 0) == sizeof(bytes));
-  return absl::BytesToHexString(absl::string_view(bytes, sizeof(bytes)));
-}
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<WorkerGroup>> WorkerGroup::Start(
     const WorkerGroupOptions& options) {

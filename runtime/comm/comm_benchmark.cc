@@ -25,6 +25,7 @@
 #include "kernels/base/check.h"
 #include "runtime/comm/communicator.h"
 #include "runtime/comm/host_communicator.h"
+#include "runtime/comm/random_name.h"
 
 namespace facet {
 namespace {
@@ -89,9 +90,7 @@ void Measure(Communicator& comm, const char* transport,
 int RunWorld(bool force_tcp, const Options& benchmark) {
   const int ranks = benchmark.ranks;
   HostCommOptions options;
-  options.world_key =
-      absl::StrCat("benchmark ", getpid(), " ", force_tcp, " ",
-                   std::chrono::steady_clock::now().time_since_epoch().count());
+  options.world_key = RandomName();
   options.force_tcp = force_tcp;
   std::vector<std::unique_ptr<CommListener>> listeners;
   for (int rank = 0; rank < ranks; ++rank) {

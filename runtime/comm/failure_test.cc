@@ -18,6 +18,7 @@
 #include "gtest/gtest.h"
 #include "runtime/comm/communicator.h"
 #include "runtime/comm/host_communicator.h"
+#include "runtime/comm/random_name.h"
 #include "runtime/comm/socket.h"
 #include "runtime/comm/testing/run_ranks.h"
 #include "runtime/comm/unique_fd.h"
@@ -225,7 +226,7 @@ TEST_P(DeadPeerTest, KilledProcessIsUnavailableToAllAndNamed) {
 
 TEST(ForgeryTest, PeerWithAnotherWorldKeyIsRefusedOnBothSides) {
   TestWorld world = MakeTestWorld(CommKind::kTcp, 2, absl::Milliseconds(700));
-  world.options[1].world_key = FreshWorldKey();
+  world.options[1].world_key = RandomName();
   std::thread honest([&] {
     const auto comm =
         MakeHostCommunicator(world.options[0], world.listeners[0].get());

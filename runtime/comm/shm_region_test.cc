@@ -8,12 +8,12 @@
 #include <cstring>
 
 #include "gtest/gtest.h"
-#include "runtime/comm/testing/run_ranks.h"
+#include "runtime/comm/random_name.h"
 
 namespace facet {
 namespace {
 
-std::string FreshName() { return ShmName(FreshWorldKey(), 0); }
+std::string FreshName() { return ShmName(RandomName(), 0); }
 
 TEST(ShmRegionTest, EveryPairHasARingOfItsOwn) {
   const std::string name = FreshName();

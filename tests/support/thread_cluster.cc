@@ -1,16 +1,13 @@
 #include "tests/support/thread_cluster.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <atomic>
 #include <iterator>
 #include <thread>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
 #include "runtime/comm/host_communicator.h"
+#include "runtime/comm/random_name.h"
 
 namespace facet {
 namespace {
@@ -35,10 +32,9 @@ class ThreadCluster : public Executor {
         runners_(options.parallelism.pp_size * options.parallelism.tp_size) {}
 
   absl::Status Start() {
-    static std::atomic<int> worlds{0};
     const int ranks = static_cast<int>(runners_.size());
     HostCommOptions comm;
-    comm.world_key = absl::StrCat("thread-cluster-", getpid(), "-", ++worlds);
+    comm.world_key = RandomName();
     std::vector<std::unique_ptr<CommListener>> listeners;
     for (int rank = 0; rank < ranks; ++rank) {
       FACET_ASSIGN_OR_RETURN(auto listener, CommListener::Create("127.0.0.1"));

@@ -1,7 +1,5 @@
 #include "rpc/cli/bench/collectives.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -11,10 +9,10 @@
 #include <thread>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
 #include "rpc/cli/bench/figure.h"
 #include "runtime/comm/host_communicator.h"
+#include "runtime/comm/random_name.h"
 
 namespace facet {
 namespace {
@@ -61,8 +59,7 @@ struct alignas(128) Side {
 
 absl::StatusOr<AllReduceTimes> TimeAllReduce(int64_t floats, int iterations) {
   HostCommOptions options;
-  options.world_key = absl::StrCat("bench ", getpid(), " ",
-                                   Clock::now().time_since_epoch().count());
+  options.world_key = RandomName();
   std::vector<std::unique_ptr<CommListener>> listeners;
   for (int rank = 0; rank < kRanks; ++rank) {
     FACET_ASSIGN_OR_RETURN(std::unique_ptr<CommListener> listener,

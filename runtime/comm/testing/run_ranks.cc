@@ -1,12 +1,11 @@
 #include "runtime/comm/testing/run_ranks.h"
 
 #include <memory>
-#include <random>
 #include <thread>
 
-#include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "kernels/base/check.h"
+#include "runtime/comm/random_name.h"
 
 namespace facet {
 
@@ -24,15 +23,10 @@ std::string CommKindName(CommKind kind) {
   return "Unknown";
 }
 
-std::string FreshWorldKey() {
-  std::random_device random;
-  return absl::StrCat("test world ", random(), " ", random(), " ", random());
-}
-
 TestWorld MakeTestWorld(CommKind kind, int world_size, absl::Duration timeout) {
   TestWorld world;
   HostCommOptions shared;
-  shared.world_key = FreshWorldKey();
+  shared.world_key = RandomName();
   shared.timeout = timeout;
   shared.force_tcp = kind == CommKind::kTcp;
   for (int rank = 0; rank < world_size; ++rank) {

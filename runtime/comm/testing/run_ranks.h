@@ -30,9 +30,6 @@ inline constexpr CommKind kHostCommKinds[] = {CommKind::kShm, CommKind::kTcp,
 // "Shm", for names of parameterised tests.
 std::string CommKindName(CommKind kind);
 
-// A world key that no world has had.
-std::string FreshWorldKey();
-
 // The options of each rank and the listeners that they name.
 struct TestWorld {
   std::vector<HostCommOptions> options;
