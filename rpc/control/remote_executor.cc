@@ -7,17 +7,18 @@
 namespace facet {
 namespace {
 
-class RemoteExecutor : public Executor {
+class RemoteExecutor : public SynchronousExecutor {
  public:
   RemoteExecutor(Membership* workers, RemoteExecutorOptions options)
       : workers_(workers), options_(std::move(options)) {}
 
-  absl::StatusOr<StepResult> Execute(const StepPlan& plan) override {
+  KvPoolSizes pools() const override { return options_.pools; }
+
+ protected:
+  absl::StatusOr<StepResult> Run(const StepPlan& plan) override {
     FACET_RETURN_IF_ERROR(options_.validate(plan));
     return workers_->RunStep(plan, options_.vocab_size, options_.step_timeout);
   }
-
-  KvPoolSizes pools() const override { return options_.pools; }
 
  private:
   Membership* const workers_;

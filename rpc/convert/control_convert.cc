@@ -398,7 +398,7 @@ void Fill(const StepPlan& in, v1::CoordinatorMessage& proto) {
     to.set_logits(static_cast<v1::StepPlan::Logits>(slice.logits));
   }
   for (SequenceId sequence : in.finished) out.add_finished(sequence.value);
-  out.set_run_ahead(in.run_ahead);
+  out.set_completed(in.completed);
 }
 
 // A negated comparison would let NaN through; these do not.
@@ -487,7 +487,7 @@ absl::StatusOr<StepPlan> Parse(const v1::StepPlan& in) {
   }
   out.finished.reserve(in.finished_size());
   for (uint64_t sequence : in.finished()) out.finished.push_back({sequence});
-  out.run_ahead = in.run_ahead();
+  out.completed = in.completed();
   return out;
 }
 

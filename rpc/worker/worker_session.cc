@@ -191,17 +191,6 @@ absl::Status WorkerSession::RunStep(const StepPlan& plan) {
   result->logits.clear();
   // A failed send shows as the end of the stream in Next().
   link_->Send(*std::move(result));
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    if (!lost_.ok()) return lost_;
-    running_ = true;
-  }
-  runner_->RunAhead();
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    running_ = false;
-    heard_ = absl::Now();
-  }
   return absl::OkStatus();
 }
 

@@ -106,7 +106,7 @@ absl::Status FakeExecutor::UpdateTable(const SequenceSlice& slice) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<StepResult> FakeExecutor::Execute(const StepPlan& plan) {
+absl::StatusOr<StepResult> FakeExecutor::Run(const StepPlan& plan) {
   if (options_.before_step) {
     FACET_RETURN_IF_ERROR(options_.before_step(plan));
   }

@@ -22,11 +22,11 @@ struct FakeExecutorOptions {
   int max_step_tokens = 512;
   // Blocks of logits come in this many runs of the vocabulary, as from ranks.
   int logits_blocks = 1;
-  // Runs at the beginning of Execute(), which fails with what it returns.
+  // Runs at the beginning of Start(), which fails with what it returns.
   std::function<absl::Status(const StepPlan&)> before_step;
 };
 
-class FakeExecutor : public Executor {
+class FakeExecutor : public SynchronousExecutor {
  public:
   explicit FakeExecutor(FakeExecutorOptions options);
 
@@ -38,16 +38,17 @@ class FakeExecutor : public Executor {
   static float Logit(absl::Span<const int32_t> tokens, int64_t id,
                      int64_t vocab_size);
 
-  // Errors: INVALID_ARGUMENT for a plan that a worker would refuse or answer
-  // wrongly: pages of another sequence, tables that do not reach the slice's
-  // end, gaps, too many tokens, steps out of order.
-  absl::StatusOr<StepResult> Execute(const StepPlan& plan) override;
-
   KvPoolSizes pools() const override { return options_.pools; }
 
   // Sequences it holds pages of, and those pages.
   int sequences() const { return static_cast<int>(tables_.size()); }
   int64_t pages_held() const;
+
+ protected:
+  // Errors: INVALID_ARGUMENT for a plan that a worker would refuse or answer
+  // wrongly: pages of another sequence, tables that do not reach the slice's
+  // end, gaps, too many tokens, steps out of order.
+  absl::StatusOr<StepResult> Run(const StepPlan& plan) override;
 
  private:
   struct Table {

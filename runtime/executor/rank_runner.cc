@@ -1,7 +1,6 @@
 #include "runtime/executor/rank_runner.h"
 
 #include <chrono>
-#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -16,28 +15,6 @@
 
 namespace facet {
 namespace {
-
-bool SameSampling(const SamplingParams& a, const SamplingParams& b) {
-  return a.temperature == b.temperature && a.top_k == b.top_k &&
-         a.top_p == b.top_p && a.min_p == b.min_p && a.seed == b.seed &&
-         a.logprob == b.logprob && a.top_logprobs == b.top_logprobs;
-}
-
-// Whether `asked` computes what `done` computed; pages and ended sequences
-// aside, which the tables have taken in.
-bool SameWork(const StepPlan& done, const StepPlan& asked) {
-  if (done.slices.size() != asked.slices.size()) return false;
-  for (size_t i = 0; i < done.slices.size(); ++i) {
-    const SequenceSlice& a = done.slices[i];
-    const SequenceSlice& b = asked.slices[i];
-    if (!(a.sequence == b.sequence) || a.tokens != b.tokens ||
-        a.start != b.start || a.sample != b.sample || a.logits != b.logits ||
-        !SameSampling(a.sampling, b.sampling)) {
-      return false;
-    }
-  }
-  return true;
-}
 
 class RankRunnerImpl : public RankRunner {
  public:
@@ -101,41 +78,15 @@ class RankRunnerImpl : public RankRunner {
                        options_.max_step_tokens, " fit one step"));
     }
     FACET_RETURN_IF_ERROR(kv_cache_->Apply(plan));
-    std::optional<Ahead> ahead = std::exchange(ahead_, std::nullopt);
-    StepResult result;
-    if (ahead.has_value()) FACET_RETURN_IF_ERROR(ahead->result.status());
-    if (ahead.has_value() && SameWork(ahead->plan, plan)) {
-      result = *std::move(ahead->result);
-    } else {
-      FACET_ASSIGN_OR_RETURN(result, Compute(plan, start));
-    }
+    FACET_ASSIGN_OR_RETURN(StepResult result, Compute(plan, start));
     result.step = plan.step;
-    next_ = Continuation(plan, result);
     if (plan_.shard(options_.rank).tp_rank != 0) result.tokens.clear();
     return result;
-  }
-
-  void RunAhead() override {
-    const std::optional<StepPlan> next = std::exchange(next_, std::nullopt);
-    if (!next.has_value()) return;
-    for (const SequenceSlice& slice : next->slices) {
-      if (!kv_cache_->Covers(slice.sequence, slice.start)) return;
-    }
-    // The tables stay as they are: what this writes lies behind the ends of its
-    // sequences, where nobody looks before a Run() takes it over or writes
-    // anew.
-    ahead_ = Ahead{*next, Compute(*next, std::chrono::steady_clock::now())};
   }
 
   void Abort(const absl::Status& status) override { world_->Abort(status); }
 
  private:
-  // A step computed before it was asked for.
-  struct Ahead {
-    StepPlan plan;
-    absl::StatusOr<StepResult> result;
-  };
-
   absl::StatusOr<StepResult> Compute(
       const StepPlan& plan, std::chrono::steady_clock::time_point start) {
     StepResult result;
@@ -150,27 +101,6 @@ class RankRunnerImpl : public RankRunner {
     return result;
   }
 
-  // The step after `plan` if its sequences go on, where this rank knows their
-  // tokens.
-  std::optional<StepPlan> Continuation(const StepPlan& plan,
-                                       const StepResult& result) const {
-    if (!plan.run_ahead || plan_.pp_size() > 1 || plan.slices.empty() ||
-        result.tokens.size() != plan.slices.size()) {
-      return std::nullopt;
-    }
-    StepPlan next;
-    for (size_t i = 0; i < plan.slices.size(); ++i) {
-      const SequenceSlice& slice = plan.slices[i];
-      SequenceSlice& one = next.slices.emplace_back();
-      one.sequence = slice.sequence;
-      one.tokens = {result.tokens[i].token};
-      one.start = slice.start + static_cast<int64_t>(slice.tokens.size());
-      one.sample = true;
-      one.sampling = slice.sampling;
-    }
-    return next;
-  }
-
   const RankOptions options_;
   std::unique_ptr<Communicator> world_;
   std::unique_ptr<Communicator> tp_;
@@ -180,20 +110,20 @@ class RankRunnerImpl : public RankRunner {
   Weights weights_;
   std::unique_ptr<KvCache> kv_cache_;
   std::unique_ptr<Model> model_;
-  std::optional<StepPlan> next_;  // what RunAhead() would compute
-  std::optional<Ahead> ahead_;
   bool pinned_ = false;
 };
 
-class LocalExecutor : public Executor {
+class LocalExecutor : public SynchronousExecutor {
  public:
   LocalExecutor(std::unique_ptr<RankRunner> runner, const KvPoolSizes& pools)
       : runner_(std::move(runner)), pools_(pools) {}
 
-  absl::StatusOr<StepResult> Execute(const StepPlan& plan) override {
+  KvPoolSizes pools() const override { return pools_; }
+
+ protected:
+  absl::StatusOr<StepResult> Run(const StepPlan& plan) override {
     return runner_->Run(plan);
   }
-  KvPoolSizes pools() const override { return pools_; }
 
  private:
   std::unique_ptr<RankRunner> runner_;

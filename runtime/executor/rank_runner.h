@@ -57,17 +57,6 @@ class RankRunner {
   // communicator, after which the runner is of no use.
   virtual absl::StatusOr<StepResult> Run(const StepPlan& plan) = 0;
 
-  // Computes the step that would follow the last one if each of its sequences
-  // just went on: the same slices, one token further. If the next Run() asks for
-  // exactly that, its result is there already; if not, it is as if this had
-  // never run. Hides the time a result takes to the coordinator and a plan takes
-  // back. Without effect where the last plan's run_ahead was not set, a sequence
-  // would need a new page, or there are several stages.
-  //
-  // All ranks call it after a Run(), or none does. An error shows in the next
-  // Run().
-  virtual void RunAhead() {}
-
   // Unblocks a Run() that waits for a peer. From any thread.
   virtual void Abort(const absl::Status& status) = 0;
 };

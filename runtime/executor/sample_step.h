@@ -15,8 +15,8 @@
 namespace facet {
 
 // Adds this rank's blocks of logits and the drawn tokens, which are the same on
-// all ranks of the stage, to `result`. Model::Forward(plan) has run; all ranks of
-// the stage call it.
+// all ranks of the stage, to `result`. Model::Forward(plan) has run; all ranks
+// of the stage call it.
 absl::Status SampleStep(const StepPlan& plan, const ModelConfig& config,
                         const ShardPlan& shards, int rank, Model& model,
                         Communicator& tp, StepResult& result);

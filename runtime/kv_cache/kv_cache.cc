@@ -155,14 +155,6 @@ const SequencePageTable& KvCache::table(SequenceId sequence,
   return kind == LayerKind::kSliding ? it->second.sliding : it->second.global;
 }
 
-bool KvCache::Covers(SequenceId sequence, int64_t position) const {
-  const auto it = sequences_.find(sequence);
-  if (it == sequences_.end()) return false;
-  const int64_t page = position / pools_.page_tokens;
-  return (pools_.sliding_pages == 0 || page < it->second.sliding.end_page()) &&
-         (pools_.global_pages == 0 || page < it->second.global.end_page());
-}
-
 void KvCache::Write(int layer, LayerKind kind, const SequenceSlice& slice,
                     const float* k, const float* v, ThreadPool& pool) {
   const LayerPages& to = layers_[layer];

@@ -61,9 +61,6 @@ class KvCache {
   // REQUIRES: the sequence is live.
   const SequencePageTable& table(SequenceId sequence, LayerKind kind) const;
 
-  // Whether the sequence is live and has pages for `position` already.
-  bool Covers(SequenceId sequence, int64_t position) const;
-
   const LayerPages& layer(int layer) const { return layers_[layer]; }
   DType dtype() const { return dtype_; }
   int page_tokens() const { return pools_.page_tokens; }

@@ -4,6 +4,8 @@
 #define FACET_RUNTIME_PLAN_STEP_PLAN_H_
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -41,15 +43,55 @@ struct KvPoolSizes {
 };
 
 // How the next token is drawn. temperature 0 is greedy; ties go to the lower
-// token id. Order: temperature, top-k, top-p, min-p.
+// token id. Order: bias, penalties, forbidden tokens, temperature, top-k,
+// top-p, min-p. Log-probabilities are those of the model, before all of it.
 struct SamplingParams {
   float temperature = 0.0f;
   int top_k = 0;         // 0: off
   float top_p = 1.0f;    // in (0, 1]; 1: off
   float min_p = 0.0f;    // in [0, 1); 0: off
   uint64_t seed = 0;     // with the position, the only source of randomness
-  bool logprob = false;  // of the sampled token, before temperature
+  bool logprob = false;  // of the sampled token
   int top_logprobs = 0;  // of the best tokens; 0 to 64
+  // Of tokens in prompt or answer: a positive logit is divided by it, a
+  // negative one multiplied. Above 0; 1: off (Keskar et al., arXiv:1909.05858,
+  // sec. 4.1).
+  float repetition_penalty = 1.0f;
+  // Of tokens in the answer: taken off their logits once, and once per
+  // occurrence. -2 to 2; 0: off.
+  float presence_penalty = 0.0f;
+  float frequency_penalty = 0.0f;
+
+  bool Penalises() const {
+    return repetition_penalty != 1 || presence_penalty != 0 ||
+           frequency_penalty != 0;
+  }
+};
+
+// Stands for the token that the sequence's slice before drew. Workers know it
+// before the coordinator does, so the step after can be handed over without it.
+inline constexpr int32_t kSampledToken = -1;
+
+struct TokenBias {
+  int32_t token = 0;
+  float bias = 0;  // added to the logit; -100 and below forbid the token
+};
+
+// Tokens that may be drawn: bit t % 64 of word t / 64, for a whole vocabulary.
+using TokenMask = std::vector<uint64_t>;
+
+// What workers are told once of a sequence, with the first slice they see of
+// it. Its pages below the slice's start hold equal tokens of other sequences
+// already; they are shared and only read.
+struct SequenceStart {
+  int64_t prompt_tokens = 0;  // positions below are the prompt's
+  // Those at [0, start), when a penalty counts them; otherwise empty.
+  std::vector<int32_t> earlier_tokens;
+  std::vector<TokenBias> logit_bias;  // each token at most once
+  // Not drawn at positions below `late_position`: what ends an answer must wait
+  // for its least length.
+  std::vector<int32_t> late_tokens;
+  int64_t late_position = 0;
 };
 
 enum class LogitsWanted : uint8_t { kNone, kLast, kAll };
@@ -57,8 +99,13 @@ enum class LogitsWanted : uint8_t { kNone, kLast, kAll };
 // Consecutive new tokens of one sequence.
 struct SequenceSlice {
   SequenceId sequence;
-  std::vector<int32_t> tokens;  // at least one
+  std::vector<int32_t> tokens;  // at least one; or kSampledToken alone
   int64_t start = 0;            // position of tokens[0]
+  // Present exactly in the first slice since the sequence was unknown to the
+  // workers or named in StepPlan::finished. `start` is then a multiple of
+  // page_tokens, and the new pages include the shared ones: all global pages
+  // below start, the sliding ones from sliding_first_page on.
+  std::optional<SequenceStart> begins;
   // Pages appended to the sequence's tables before the step runs; the tables
   // then reach past start + tokens.size().
   std::vector<PageId> new_sliding_pages;
@@ -70,7 +117,15 @@ struct SequenceSlice {
 
   bool sample = false;  // draw one token after the last position
   SamplingParams sampling;
+  std::shared_ptr<const TokenMask> mask;      // null: any token may be drawn
   LogitsWanted logits = LogitsWanted::kNone;  // rows to send back whole
+  // Log-probabilities of the prompt's own tokens: -1 none; otherwise, for each
+  // position of this slice whose next token is the prompt's, of that token and
+  // of so many of the best.
+  int prompt_logprobs = -1;
+  // The prompt's token behind this slice, if prompt_logprobs wants it; -1: the
+  // prompt ends with this slice.
+  int32_t next_prompt_token = -1;
 };
 
 struct StepPlan {
@@ -79,10 +134,8 @@ struct StepPlan {
   // Sequences that ended: their tables are dropped before the step runs. A step
   // may consist of these alone.
   std::vector<SequenceId> finished;
-  // As far as the coordinator knows, the next step decodes one more token of
-  // each of these sequences and does nothing else. Workers may start on it
-  // before they are told: see RankRunner::RunAhead().
-  bool run_ahead = false;
+  // The coordinator has the results of all steps up to this one.
+  uint64_t completed = 0;
 };
 
 struct TokenLogprob {
@@ -95,6 +148,14 @@ struct SampledToken {
   int32_t token = 0;
   float logprob = 0;              // natural log, after the softcap; if wanted
   std::vector<TokenLogprob> top;  // best first; if wanted
+};
+
+// The log-probability of one token of a prompt, given those before it.
+struct PromptLogprob {
+  SequenceId sequence;
+  int64_t position = 0;  // of the token; 1 at least
+  float logprob = 0;
+  std::vector<TokenLogprob> top;  // best first
 };
 
 // Logits of consecutive positions over a run of the vocabulary: f32
@@ -110,7 +171,8 @@ struct LogitsBlock {
 
 struct StepResult {
   uint64_t step = 0;
-  std::vector<SampledToken> tokens;  // in slice order
+  std::vector<SampledToken> tokens;            // in slice order
+  std::vector<PromptLogprob> prompt_logprobs;  // in order of slice and position
   std::vector<LogitsBlock> logits;
   absl::Duration compute;  // of the slowest rank, waits for peers included
 };

@@ -112,6 +112,9 @@ void Scheduler::PlanSlice(Sequence* sequence, int64_t count, StepPlan* plan) {
   SequenceSlice slice;
   slice.sequence = sequence->id;
   slice.start = sequence->computed;
+  if (sequence->computed == 0) {
+    slice.begins.emplace().prompt_tokens = sequence->prompt_length;
+  }
   const auto first = sequence->tokens.begin() + sequence->computed;
   slice.tokens.assign(first, first + count);
   slice.sampling = request.sampling;
@@ -183,15 +186,6 @@ std::optional<StepPlan> Scheduler::PlanStep() {
 
   if (plan.slices.empty() && plan.finished.empty()) return std::nullopt;
   plan.step = next_step_++;
-  // Nobody waits, and everybody wants a token after this one.
-  plan.run_ahead = waiting_.empty() && plan.slices.size() == running_.size();
-  for (const Sequence& sequence : running_) {
-    const int64_t answer =
-        static_cast<int64_t>(sequence.tokens.size()) - sequence.prompt_length;
-    if (sequence.pending() > 0 || answer + 1 >= sequence.request.max_tokens) {
-      plan.run_ahead = false;
-    }
-  }
   planned_ = plan;
   return plan;
 }

@@ -196,49 +196,5 @@ TEST(SamplingInvarianceTest, DrawsDoNotDependOnRanks) {
   }
 }
 
-// A step computed before it was asked for is the step; one foreseen wrongly
-// leaves no trace.
-TEST(RunAheadTest, ForesightChangesNoBit) {
-  for (const std::string name : {"moe-tiny", "e2b-tiny"}) {
-    const ModelConfig config = *ReadModelConfig(Directory(name));
-    const TokenIds prompt = Prompts(name)[1];
-    SamplingParams sampling;
-    sampling.temperature = 0.8f;
-    sampling.top_k = 40;
-    sampling.seed = 3;
-    sampling.logprob = true;
-    for (bool surprise : {false, true}) {
-      std::vector<SampledToken> first;
-      Logits first_logits;
-      for (bool run_ahead : {false, true}) {
-        RankOptions options;
-        options.model_directory = Directory(name);
-        options.parallelism.tp_size = 2;
-        options.pools = {32, 64, 64};
-        auto cluster = MakeThreadCluster(options);
-        ASSERT_TRUE(cluster.ok()) << cluster.status();
-        ForwardOptions forward;
-        forward.vocab_size = config.vocab_size;
-        forward.sliding_window = config.sliding_window;
-        forward.run_ahead = run_ahead;
-        forward.surprise = surprise;
-        const auto tokens = Continue(**cluster, prompt, 70, sampling, forward);
-        ASSERT_TRUE(tokens.ok()) << tokens.status();
-        // The pages are as good as new for those that come after.
-        const auto logits = LogitsOf(**cluster, {prompt}, forward);
-        if (first.empty()) {
-          first = *tokens;
-          first_logits = *logits;
-        }
-        ExpectSameBits(logits, first_logits, name);
-        for (size_t i = 0; i < first.size(); ++i) {
-          EXPECT_EQ((*tokens)[i].token, first[i].token) << i;
-          EXPECT_EQ((*tokens)[i].logprob, first[i].logprob) << i;
-        }
-      }
-    }
-  }
-}
-
 }  // namespace
 }  // namespace facet

@@ -31,6 +31,10 @@ class Sequence {
     slice.sequence = id_;
     slice.tokens = tokens;
     slice.start = length_;
+    if (length_ == 0) {
+      slice.begins.emplace().prompt_tokens =
+          static_cast<int64_t>(tokens.size());
+    }
     if (options_.sliding_window > 0) {
       const int64_t first =
           std::max<int64_t>(0, length_ - options_.sliding_window + 1) /
@@ -150,15 +154,11 @@ absl::StatusOr<std::vector<SampledToken>> Continue(
     plan.slices.push_back(sequence.Slice(next));
     plan.slices.back().sample = true;
     plan.slices.back().sampling = sampling;
-    plan.run_ahead = options.run_ahead;
     FACET_ASSIGN_OR_RETURN(StepResult result, executor.Execute(plan));
     if (result.tokens.size() != 1) {
       return absl::InternalError("a step with one sample gave not one token");
     }
     next = {result.tokens[0].token};
-    if (options.surprise && i % 3 == 2) {
-      next[0] = static_cast<int32_t>((next[0] + 1) % options.vocab_size);
-    }
     out.push_back(std::move(result.tokens[0]));
   }
   FACET_RETURN_IF_ERROR(Finish(executor, {sequence.id()}));

@@ -20,10 +20,6 @@ struct ForwardOptions {
   bool together = false;  // all prompts share steps; else one after another
   int64_t vocab_size = 0;
   int sliding_window = 0;  // pages behind it are handed back as it moves
-  // Of Continue(): lets workers compute the next step before it is asked for,
-  // and every third step feeds another token than the one they foresaw.
-  bool run_ahead = false;
-  bool surprise = false;
 };
 
 // Logits of every position of every prompt: [prompt][tokens * vocab].

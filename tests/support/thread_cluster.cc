@@ -25,13 +25,13 @@ absl::Status OnEveryRank(int ranks, Body body) {
   return absl::OkStatus();
 }
 
-class ThreadCluster : public Executor {
+class ThreadCluster : public SynchronousExecutor {
  public:
   explicit ThreadCluster(const RankOptions& options)
       : options_(options),
         runners_(options.parallelism.pp_size * options.parallelism.tp_size) {}
 
-  absl::Status Start() {
+  absl::Status Form() {
     const int ranks = static_cast<int>(runners_.size());
     HostCommOptions comm;
     comm.world_key = RandomName();
@@ -55,12 +55,14 @@ class ThreadCluster : public Executor {
     });
   }
 
-  absl::StatusOr<StepResult> Execute(const StepPlan& plan) override {
+  KvPoolSizes pools() const override { return options_.pools; }
+
+ protected:
+  absl::StatusOr<StepResult> Run(const StepPlan& plan) override {
     std::vector<StepResult> results(runners_.size());
     FACET_RETURN_IF_ERROR(OnEveryRank(
         static_cast<int>(runners_.size()), [&](int rank) -> absl::Status {
           FACET_ASSIGN_OR_RETURN(results[rank], runners_[rank]->Run(plan));
-          runners_[rank]->RunAhead();
           return absl::OkStatus();
         }));
     StepResult merged;
@@ -75,8 +77,6 @@ class ThreadCluster : public Executor {
     return merged;
   }
 
-  KvPoolSizes pools() const override { return options_.pools; }
-
  private:
   const RankOptions options_;
   std::vector<std::unique_ptr<RankRunner>> runners_;
@@ -87,7 +87,7 @@ class ThreadCluster : public Executor {
 absl::StatusOr<std::unique_ptr<Executor>> MakeThreadCluster(
     const RankOptions& options) {
   auto cluster = std::make_unique<ThreadCluster>(options);
-  FACET_RETURN_IF_ERROR(cluster->Start());
+  FACET_RETURN_IF_ERROR(cluster->Form());
   return cluster;
 }
 
