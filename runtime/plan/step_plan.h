@@ -154,6 +154,7 @@ struct SampledToken {
 struct PromptLogprob {
   SequenceId sequence;
   int64_t position = 0;  // of the token; 1 at least
+  int32_t token = 0;
   float logprob = 0;
   std::vector<TokenLogprob> top;  // best first
 };
