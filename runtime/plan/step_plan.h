@@ -176,6 +176,7 @@ struct StepResult {
   std::vector<PromptLogprob> prompt_logprobs;  // in order of slice and position
   std::vector<LogitsBlock> logits;
   absl::Duration compute;  // of the slowest rank, waits for peers included
+  std::vector<absl::Duration> rank_compute;  // by rank; may be empty
 };
 
 // OK when `plan` can run on `model` with these pools: token ids in the
