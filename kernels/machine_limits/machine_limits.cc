@@ -74,9 +74,18 @@ Rate Repeat(double amount, int repeats, absl::FunctionRef<void()> body) {
   return Summarize(rates);
 }
 
+// `amount` / 1e9 per second of `body`, run until kSampleSeconds have passed.
+double SampleRate(double amount, absl::FunctionRef<void()> body) {
+  constexpr double kSampleSeconds = 0.1;
+  double seconds = 0, done = 0;
+  for (; seconds < kSampleSeconds; done += amount) seconds += Seconds(body);
+  return done / seconds / 1e9;
+}
+
+constexpr int64_t kRounds = 3'000'000;  // of register chains; some 20 ms
+
 Rate RegisterRate(float (*chains)(int64_t), int64_t flops_per_round,
                   int repeats, ThreadPool& pool) {
-  constexpr int64_t kRounds = 3'000'000;  // some 20 ms
   std::atomic<float> sink{0};
   return Repeat(
       static_cast<double>(flops_per_round) * kRounds * pool.num_threads(),
@@ -148,6 +157,44 @@ MachineLimits MeasureMachineLimits(
         variant.bf16_dot, variant.bf16_dot_flops_per_round, repeats, pool);
   }
   return limits;
+}
+
+LimitSample SampleMachineLimits(
+    absl::Span<const absl::Span<const BF16>> weights, int matvec_rows,
+    ThreadPool& pool) {
+  const LimitVariant& variant = ActiveVariant(kBestFirst);
+  const std::vector<Block> blocks = CutIntoBlocks(weights);
+  const auto* rows = std::find(std::begin(kLimitRowCounts),
+                               std::end(kLimitRowCounts), matvec_rows);
+  FACET_CHECK(!blocks.empty() && rows != std::end(kLimitRowCounts));
+  const auto matvec = variant.matvec[rows - std::begin(kLimitRowCounts)];
+  const std::vector<float> x(kLimitRowWeights, 1e-3f);
+  std::vector<std::vector<float>> y(pool.num_threads(),
+                                    std::vector<float>(kBlockRows));
+  double bytes = 0;
+  for (const Block& block : blocks) {
+    bytes += static_cast<double>(block.rows * kRowBytes);
+  }
+
+  LimitSample sample;
+  sample.matvec_gb_per_s = SampleRate(bytes, [&] {
+    pool.ParallelDynamic(
+        static_cast<int64_t>(blocks.size()), [&](int thread, int64_t i) {
+          matvec(blocks[i].weights, blocks[i].rows, x.data(), y[thread].data());
+        });
+  });
+  std::atomic<float> sink{0};
+  const auto register_rate = [&](float (*chains)(int64_t), int64_t flops) {
+    return SampleRate(static_cast<double>(flops) * kRounds * pool.num_threads(),
+                      [&] { pool.Run([&](int) { sink = chains(kRounds); }); });
+  };
+  sample.fma_gflop_per_s =
+      register_rate(variant.fma, variant.fma_flops_per_round);
+  if (variant.bf16_dot != nullptr) {
+    sample.bf16_dot_gflop_per_s =
+        register_rate(variant.bf16_dot, variant.bf16_dot_flops_per_round);
+  }
+  return sample;
 }
 
 }  // namespace facet

@@ -60,6 +60,22 @@ MachineLimits MeasureMachineLimits(
     absl::Span<const absl::Span<const BF16>> weights, int repeats,
     ThreadPool& pool);
 
+// The rates that decode and prefill are held against, at one moment.
+struct LimitSample {
+  double matvec_gb_per_s = 0;
+  double fma_gflop_per_s = 0;
+  double bf16_dot_gflop_per_s = 0;  // 0 where the instruction set has none
+};
+
+// A short look, some quarter of a second: a machine that others share drifts
+// from second to second, so a figure is held against samples taken right before
+// and right after it. `matvec_rows` is what MeasureMachineLimits() found best.
+//
+// REQUIRES: as above; `matvec_rows` is one of kLimitRowCounts.
+LimitSample SampleMachineLimits(
+    absl::Span<const absl::Span<const BF16>> weights, int matvec_rows,
+    ThreadPool& pool);
+
 // The loops of one instruction set.
 struct LimitVariant {
   const char* name;

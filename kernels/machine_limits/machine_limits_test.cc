@@ -91,6 +91,19 @@ TEST(MachineLimitsTest, NamesWhatItMeasuredAndLeavesPartialRowsOut) {
   }
 }
 
+TEST(MachineLimitsTest, ASampleHasARateForEveryLimitOfTheInstructionSet) {
+  const std::vector<BF16> weights = RandomWeights(1000 * kLimitRowWeights);
+  const absl::Span<const BF16> runs[] = {weights};
+  ThreadPool pool(2);
+  for (int rows : kLimitRowCounts) {
+    const LimitSample sample = SampleMachineLimits(runs, rows, pool);
+    EXPECT_GT(sample.matvec_gb_per_s, 0);
+    EXPECT_GT(sample.fma_gflop_per_s, 0);
+    EXPECT_EQ(sample.bf16_dot_gflop_per_s > 0,
+              LimitVariants()[0].bf16_dot != nullptr);
+  }
+}
+
 TEST(MachineLimitsTest, MedianOfAnEvenNumberLiesBetween) {
   EXPECT_EQ(Summarize({3.0, 1.0, 2.0}).median, 2.0);
   EXPECT_EQ(Summarize({4.0, 1.0, 2.0, 3.0}).median, 2.5);

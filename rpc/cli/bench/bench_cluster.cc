@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
@@ -18,8 +19,9 @@ int64_t PrefillSteps(const DecodeShape& shape, int max_step_tokens) {
 }
 
 int64_t MostTokens(const DecodeShape& shape, int max_step_tokens) {
+  // One decoded before the first repetition, and one to spare.
   return int64_t{shape.repeat} * shape.steps +
-         PrefillSteps(shape, max_step_tokens) + 1;
+         PrefillSteps(shape, max_step_tokens) + 2;
 }
 
 }  // namespace
@@ -52,21 +54,35 @@ absl::Status BenchCluster::WarmUp() {
   return driver_.Run({driver_.RandomPrompt(32, next_seed_++)}, 4).status();
 }
 
-absl::Status BenchCluster::Decode(const DecodeShape& shape, DecodeRuns* runs) {
+absl::Status BenchCluster::Decode(const DecodeShape& shape,
+                                  const SampleLimits& sample,
+                                  DecodeRuns* runs) {
   std::vector<std::vector<int32_t>> prompts;
   for (int i = 0; i < shape.batch; ++i) {
     prompts.push_back(driver_.RandomPrompt(shape.prompt, next_seed_++));
   }
-  FACET_ASSIGN_OR_RETURN(std::vector<StepTiming> steps,
-                         driver_.Run(std::move(prompts),
-                                     MostTokens(shape, options_.chunk_tokens)));
-  steps.erase(std::remove_if(steps.begin(), steps.end(),
-                             [&](const StepTiming& step) {
-                               return !IsDecodeOf(shape.batch, step) ||
-                                      step.context == 0;
-                             }),
-              steps.end());
   const size_t wanted = static_cast<size_t>(shape.repeat) * shape.steps;
+  // The first that counts comes after one that does not: repetitions begin
+  // behind a sample.
+  bool begun = false;
+  std::vector<StepTiming> steps;
+  const auto after = [&](const StepTiming& step) {
+    if (!IsDecodeOf(shape.batch, step) || step.context == 0) return;
+    if (begun && steps.size() < wanted) {
+      steps.push_back(step);
+    } else if (begun) {
+      return;
+    }
+    begun = true;
+    if (sample && steps.size() % shape.steps == 0) {
+      runs->limits.push_back(sample());
+    }
+  };
+  FACET_RETURN_IF_ERROR(driver_
+                            .Run(std::move(prompts),
+                                 MostTokens(shape, options_.chunk_tokens),
+                                 after)
+                            .status());
   if (steps.size() < wanted) {
     return absl::FailedPreconditionError(
         absl::StrCat("--kv-memory: ", options_.kv_bytes_per_worker,
@@ -74,9 +90,6 @@ absl::Status BenchCluster::Decode(const DecodeShape& shape, DecodeRuns* runs) {
                      MostPositions(shape, options_.chunk_tokens),
                      " tokens at once; give more, or a smaller --batch"));
   }
-  // Sequences that reach the end of the window of repetitions run on alone.
-  steps.resize(wanted);
-
   runs->batch = shape.batch;
   double context = 0;
   for (int r = 0; r < shape.repeat; ++r) {
@@ -94,14 +107,18 @@ absl::Status BenchCluster::Decode(const DecodeShape& shape, DecodeRuns* runs) {
   return absl::OkStatus();
 }
 
-absl::Status BenchCluster::Prefill(int tokens, int repeat, PrefillRuns* runs) {
+absl::Status BenchCluster::Prefill(int tokens, int repeat,
+                                   const SampleLimits& sample,
+                                   PrefillRuns* runs) {
   runs->tokens = tokens;
+  if (sample) runs->limits.push_back(sample());
   for (int r = 0; r < repeat; ++r) {
     FACET_ASSIGN_OR_RETURN(const std::vector<StepTiming> steps,
                            RunPrompt(tokens));
     double seconds = 0;
     for (const StepTiming& step : steps) seconds += step.seconds;
     runs->tokens_per_s.push_back(tokens / seconds);
+    if (sample) runs->limits.push_back(sample());
   }
   return absl::OkStatus();
 }

@@ -4,6 +4,7 @@
 #define FACET_RPC_CLI_BENCH_BENCH_CLUSTER_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -24,6 +25,9 @@ struct DecodeShape {
 // The positions that each sequence of such a measurement takes.
 int64_t MostPositions(const DecodeShape& shape, int max_step_tokens);
 
+// What the machine allows at this moment; may be empty.
+using SampleLimits = std::function<LimitSample()>;
+
 class BenchCluster {
  public:
   // Errors: those of Cluster::Start().
@@ -39,12 +43,15 @@ class BenchCluster {
   absl::Status WarmUp();
 
   // Appends to `runs`. Only steps in which all sequences decode and nothing
-  // else runs are counted.
+  // else runs are counted. `sample` is called before each repetition and after
+  // the last, while nothing runs.
   //
   // Errors: FAILED_PRECONDITION when KV memory keeps them from running side by
   // side.
-  absl::Status Decode(const DecodeShape& shape, DecodeRuns* runs);
-  absl::Status Prefill(int tokens, int repeat, PrefillRuns* runs);
+  absl::Status Decode(const DecodeShape& shape, const SampleLimits& sample,
+                      DecodeRuns* runs);
+  absl::Status Prefill(int tokens, int repeat, const SampleLimits& sample,
+                       PrefillRuns* runs);
 
   // Of all pages ever granted, over all ranks.
   int64_t KvBytesTouched() const;

@@ -9,13 +9,12 @@
 #include <filesystem>
 #include <memory>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
-#include "kernels/base/thread_pool.h"
-#include "runtime/checkpoint/checkpoint.h"
 
 namespace facet {
 namespace {
@@ -116,25 +115,37 @@ absl::StatusOr<double> TimeReadingFiles(const std::string& model_directory) {
       .count();
 }
 
-absl::StatusOr<MachineLimits> MeasureLimitsOver(
-    const std::string& model_directory, int threads, int repeats) {
-  FACET_ASSIGN_OR_RETURN(const std::unique_ptr<Checkpoint> checkpoint,
+LimitMeter::LimitMeter(std::unique_ptr<Checkpoint> checkpoint, int threads)
+    : checkpoint_(std::move(checkpoint)),
+      matrices_(LargeMatrices(*checkpoint_)),
+      pool_(threads, AvailableCpus()) {}
+
+absl::StatusOr<std::unique_ptr<LimitMeter>> LimitMeter::Open(
+    const std::string& model_directory, int threads) {
+  FACET_ASSIGN_OR_RETURN(std::unique_ptr<Checkpoint> checkpoint,
                          Checkpoint::Open(model_directory));
-  const std::vector<absl::Span<const BF16>> matrices =
-      LargeMatrices(*checkpoint);
-  if (matrices.empty()) {
+  std::unique_ptr<LimitMeter> meter(
+      new LimitMeter(std::move(checkpoint), threads));
+  if (meter->matrices_.empty()) {
     return absl::FailedPreconditionError(
         absl::StrCat(model_directory, ": no bf16 matrix of at least ",
                      kLimitRowWeights, " weights to measure limits over"));
   }
   std::vector<ByteRange> ranges;
-  for (const absl::Span<const BF16> matrix : matrices) {
+  for (const absl::Span<const BF16> matrix : meter->matrices_) {
     ranges.push_back({reinterpret_cast<const uint8_t*>(matrix.data()),
                       matrix.size() * sizeof(BF16)});
   }
   FACET_RETURN_IF_ERROR(Prefault(ranges, threads, nullptr));
-  ThreadPool pool(threads, AvailableCpus());
-  return MeasureMachineLimits(matrices, repeats, pool);
+  return meter;
+}
+
+MachineLimits LimitMeter::Measure(int repeats) {
+  return MeasureMachineLimits(matrices_, repeats, pool_);
+}
+
+LimitSample LimitMeter::Sample(int matvec_rows) {
+  return SampleMachineLimits(matrices_, matvec_rows, pool_);
 }
 
 }  // namespace facet

@@ -3,10 +3,15 @@
 #ifndef FACET_RPC_CLI_BENCH_CHECKPOINT_PAGES_H_
 #define FACET_RPC_CLI_BENCH_CHECKPOINT_PAGES_H_
 
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "kernels/base/thread_pool.h"
 #include "kernels/machine_limits/machine_limits.h"
+#include "runtime/checkpoint/checkpoint.h"
 
 namespace facet {
 
@@ -28,13 +33,28 @@ void DropFromPageCache(const std::string& model_directory);
 // read.
 absl::StatusOr<double> TimeReadingFiles(const std::string& model_directory);
 
-// Limits with `threads` threads over the mapped matrices of the checkpoint, at
-// most 4 GiB of them; the mapping is gone afterwards.
-//
-// Errors: those of Checkpoint::Open() and Prefault(); FAILED_PRECONDITION when
-// it holds no bf16 matrix.
-absl::StatusOr<MachineLimits> MeasureLimitsOver(
-    const std::string& model_directory, int threads, int repeats);
+// Measures limits over the mapped matrices of a checkpoint, at most 4 GiB of
+// them. It shares those pages with all who map them, so a figure of memory is
+// to be taken when it is gone.
+class LimitMeter {
+ public:
+  // Errors: those of Checkpoint::Open() and Prefault(); FAILED_PRECONDITION
+  // when it holds no bf16 matrix.
+  static absl::StatusOr<std::unique_ptr<LimitMeter>> Open(
+      const std::string& model_directory, int threads);
+
+  MachineLimits Measure(int repeats);
+
+  // REQUIRES: `matvec_rows` comes from Measure().
+  LimitSample Sample(int matvec_rows);
+
+ private:
+  LimitMeter(std::unique_ptr<Checkpoint> checkpoint, int threads);
+
+  const std::unique_ptr<Checkpoint> checkpoint_;
+  const std::vector<absl::Span<const BF16>> matrices_;
+  ThreadPool pool_;
+};
 
 }  // namespace facet
 

@@ -38,17 +38,18 @@ TEST_F(CheckpointPagesTest, DroppingNeverAddsPagesAndHarmsNoByte) {
 }
 
 TEST_F(CheckpointPagesTest, LimitsAreTakenOverTheCheckpointItself) {
-  const auto limits = MeasureLimitsOver(directory_, /*threads=*/2,
-                                        /*repeats=*/1);
-  ASSERT_TRUE(limits.ok()) << limits.status();
+  const auto meter = LimitMeter::Open(directory_, /*threads=*/2);
+  ASSERT_TRUE(meter.ok()) << meter.status();
+  const MachineLimits limits = (*meter)->Measure(/*repeats=*/1);
   const auto state = ReadPageCacheState(directory_);
-  EXPECT_GT(limits->bytes, 0);
-  EXPECT_LE(limits->bytes, state->bytes);
-  EXPECT_EQ(limits->threads, 2);
+  EXPECT_GT(limits.bytes, 0);
+  EXPECT_LE(limits.bytes, state->bytes);
+  EXPECT_EQ(limits.threads, 2);
+  EXPECT_GT((*meter)->Sample(limits.matvec_rows).matvec_gb_per_s, 0);
 }
 
 TEST_F(CheckpointPagesTest, AMissingDirectoryIsAnError) {
-  EXPECT_EQ(MeasureLimitsOver("/nonexistent", 1, 1).status().code(),
+  EXPECT_EQ(LimitMeter::Open("/nonexistent", 1).status().code(),
             absl::StatusCode::kNotFound);
 }
 

@@ -82,6 +82,10 @@ std::string ToJson(const BenchReport& report) {
       entry["limit_name"] = figure.limit_name;
       entry["fraction"] = figure.fraction();
     }
+    if (figure.ratio.median > 0) {
+      entry["fraction_min"] = figure.ratio.min;
+      entry["fraction_max"] = figure.ratio.max;
+    }
     json["figures"].push_back(std::move(entry));
   }
   json["notes"] = report.notes;

@@ -20,10 +20,16 @@ struct Figure {
   // 0: the figure has none.
   double limit = 0;
   std::string limit_name;
+  // Of each repetition to the limit right around it; all 0 where `limit` is of
+  // the whole run.
+  Rate ratio;
 
   // Rates strive for 1 from below; times and memory, where less is better, from
   // above.
-  double fraction() const { return limit > 0 ? value.median / limit : 0; }
+  double fraction() const {
+    if (ratio.median > 0) return ratio.median;
+    return limit > 0 ? value.median / limit : 0;
+  }
 };
 
 struct BenchReport {

@@ -19,8 +19,10 @@ BenchReport Example() {
                             "tokens/s",
                             {9.0, 8.5, 9.25},
                             12.0,
-                            "matrix-vector rate"});
-  report.figures.push_back({"decode", "step_p50", "ms", Once(111.0), 0, ""});
+                            "matrix-vector rate",
+                            Rate()});
+  report.figures.push_back(
+      {"decode", "step_p50", "ms", Once(111.0), 0, "", Rate()});
   report.notes.push_back("the machine was busy");
   return report;
 }
@@ -40,6 +42,16 @@ TEST(FigureTest, JsonHoldsEveryFigureAndALimitOnlyWhereThereIsOne) {
   EXPECT_EQ(json["figures"][0]["median"], 9.0);
   EXPECT_EQ(json["figures"][0]["fraction"], 0.75);
   EXPECT_FALSE(json["figures"][1].contains("limit"));
+}
+
+TEST(FigureTest, RatiosOfRepetitionsComeBeforeTheRatioOfMedians) {
+  BenchReport report = Example();
+  report.figures[0].ratio = {0.8, 0.7, 0.85};
+  EXPECT_THAT(ToTable(report), HasSubstr("80.0 %  of matrix-vector rate"));
+  const auto json = nlohmann::json::parse(ToJson(report));
+  EXPECT_EQ(json["figures"][0]["fraction"], 0.8);
+  EXPECT_EQ(json["figures"][0]["fraction_min"], 0.7);
+  EXPECT_FALSE(json["figures"][1].contains("fraction_min"));
 }
 
 TEST(FigureTest, PercentileIsAValueThatOccurred) {

@@ -165,12 +165,13 @@ absl::StatusOr<WorkerComparison> CompareWorkers(const BenchOptions& options,
   DecodeShape shape = ShapeOf(options, 1);
   shape.repeat = 1;
   for (int i = 0; i < options.repeat; ++i) {
-    FACET_RETURN_IF_ERROR(one->Decode(shape, &comparison.one_decode));
-    FACET_RETURN_IF_ERROR(many->Decode(shape, &comparison.many_decode));
+    FACET_RETURN_IF_ERROR(one->Decode(shape, nullptr, &comparison.one_decode));
     FACET_RETURN_IF_ERROR(
-        one->Prefill(shape.prompt, 1, &comparison.one_prefill));
+        many->Decode(shape, nullptr, &comparison.many_decode));
     FACET_RETURN_IF_ERROR(
-        many->Prefill(shape.prompt, 1, &comparison.many_prefill));
+        one->Prefill(shape.prompt, 1, nullptr, &comparison.one_prefill));
+    FACET_RETURN_IF_ERROR(
+        many->Prefill(shape.prompt, 1, nullptr, &comparison.many_prefill));
   }
   FACET_RETURN_IF_ERROR(many->Shutdown());
   FACET_RETURN_IF_ERROR(one->Shutdown());
@@ -192,6 +193,14 @@ absl::Status MeasureSteps(const BenchOptions& options,
   FACET_ASSIGN_OR_RETURN(const std::unique_ptr<BenchCluster> cluster,
                          BenchCluster::Start(cluster_options));
   FACET_RETURN_IF_ERROR(cluster->WarmUp());
+  std::unique_ptr<LimitMeter> meter;
+  SampleLimits sample;
+  if (all->before.has_value()) {
+    FACET_ASSIGN_OR_RETURN(meter,
+                           LimitMeter::Open(cluster_options.model_directory,
+                                            ThreadsInUse(options)));
+    sample = [&] { return meter->Sample(all->before->matvec_rows); };
+  }
   for (int batch : options.batches) {
     if (batch == 1 ? !options.groups.decode : !options.groups.concurrency) {
       continue;
@@ -199,17 +208,20 @@ absl::Status MeasureSteps(const BenchOptions& options,
     say(absl::StrCat("decode, ", batch,
                      batch == 1 ? " sequence" : " sequences"));
     DecodeRuns runs;
-    FACET_RETURN_IF_ERROR(cluster->Decode(ShapeOf(options, batch), &runs));
+    FACET_RETURN_IF_ERROR(
+        cluster->Decode(ShapeOf(options, batch), sample, &runs));
     all->decode.push_back(std::move(runs));
   }
   if (options.groups.prefill) {
     for (int tokens : options.prompts) {
       say(absl::StrCat("prefill, ", tokens, " tokens"));
       PrefillRuns runs;
-      FACET_RETURN_IF_ERROR(cluster->Prefill(tokens, options.repeat, &runs));
+      FACET_RETURN_IF_ERROR(
+          cluster->Prefill(tokens, options.repeat, sample, &runs));
       all->prefill.push_back(std::move(runs));
     }
   }
+  meter.reset();
   if (options.groups.memory) {
     say("memory");
     FACET_ASSIGN_OR_RETURN(all->memory, MeasureMemory(*cluster, model));
@@ -246,9 +258,11 @@ absl::StatusOr<Measurements> Measure(const BenchOptions& options,
     say(options.cold ? "load, from disk" : "load");
     FACET_ASSIGN_OR_RETURN(all.load, MeasureLoads(options, cluster));
   }
-  const auto limits = [&] {
-    return MeasureLimitsOver(cluster.model_directory, ThreadsInUse(options),
-                             std::max(3, options.repeat));
+  const auto limits = [&]() -> absl::StatusOr<MachineLimits> {
+    FACET_ASSIGN_OR_RETURN(
+        const std::unique_ptr<LimitMeter> meter,
+        LimitMeter::Open(cluster.model_directory, ThreadsInUse(options)));
+    return meter->Measure(std::max(3, options.repeat));
   };
   if (groups.limits) {
     say("limits, before");

@@ -25,12 +25,16 @@ struct DecodeRuns {
   double context = 0;                // mean tokens before the decoded one
   std::vector<double> tokens_per_s;  // summed over the sequences, by repetition
   std::vector<double> step_s;        // of every step
-  std::vector<double> control_s;     // of every step, less the slowest rank's work
+  std::vector<double> control_s;  // of every step, less the slowest rank's work
+  // Before the first repetition, between two and after the last; empty where
+  // limits are not measured.
+  std::vector<LimitSample> limits;
 };
 
 struct PrefillRuns {
   int tokens = 0;  // of the one prompt
   std::vector<double> tokens_per_s;
+  std::vector<LimitSample> limits;  // as above
 };
 
 struct AllReduceRuns {

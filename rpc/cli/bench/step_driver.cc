@@ -43,7 +43,8 @@ StepDriver::StepDriver(Executor* executor, const ModelConfig& model,
 }
 
 absl::StatusOr<std::vector<StepTiming>> StepDriver::Run(
-    std::vector<std::vector<int32_t>> prompts, int64_t max_tokens) {
+    std::vector<std::vector<int32_t>> prompts, int64_t max_tokens,
+    const std::function<void(const StepTiming&)>& after) {
   for (std::vector<int32_t>& prompt : prompts) {
     SequenceRequest request;
     request.prompt = std::move(prompt);
@@ -59,7 +60,9 @@ absl::StatusOr<std::vector<StepTiming>> StepDriver::Run(
     FACET_ASSIGN_OR_RETURN(StepTiming step, Step(*plan));
     step.seconds = SecondsSince(start);
     // The last plan only says that all sequences have ended.
-    if (step.slices > 0) steps.push_back(step);
+    if (step.slices == 0) continue;
+    steps.push_back(step);
+    if (after) after(step);
   }
 }
 

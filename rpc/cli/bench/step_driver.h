@@ -4,6 +4,7 @@
 #define FACET_RPC_CLI_BENCH_STEP_DRIVER_H_
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "absl/container/flat_hash_set.h"
@@ -39,11 +40,14 @@ class StepDriver {
              int max_sequences);
 
   // Runs all prompts to their ends: `max_tokens` greedy tokens each, no stop.
+  // `after`, where there is one, is called after every step and before the next
+  // one is handed over; its time is nobody's.
   //
   // Errors: INVALID_ARGUMENT for a prompt that context or KV memory cannot
   // hold; those of Executor::Execute().
   absl::StatusOr<std::vector<StepTiming>> Run(
-      std::vector<std::vector<int32_t>> prompts, int64_t max_tokens);
+      std::vector<std::vector<int32_t>> prompts, int64_t max_tokens,
+      const std::function<void(const StepTiming&)>& after = nullptr);
 
   // Tokens that a prompt of `length` consists of, ordinary ids drawn from
   // `seed`.

@@ -61,6 +61,15 @@ TEST_F(StepDriverTest, OneClusterServesOneRunAfterAnother) {
   EXPECT_EQ(executor_.pages_held(), 0);
 }
 
+TEST_F(StepDriverTest, TellsOfEveryStepBeforeTheNextOne) {
+  std::vector<int64_t> told;
+  const auto steps =
+      driver_.Run({driver_.RandomPrompt(100, 1)}, 5,
+                  [&](const StepTiming& step) { told.push_back(step.tokens); });
+  ASSERT_TRUE(steps.ok()) << steps.status();
+  EXPECT_EQ(told, (std::vector<int64_t>{64, 36, 1, 1, 1, 1}));
+}
+
 TEST_F(StepDriverTest, CountsPagesOnceThatServeTwice) {
   ASSERT_TRUE(driver_.Run({driver_.RandomPrompt(100, 1)}, 1).ok());
   EXPECT_EQ(driver_.pages_touched().global, 7);

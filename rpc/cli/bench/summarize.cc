@@ -1,8 +1,8 @@
 #include "rpc/cli/bench/summarize.h"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -18,12 +18,10 @@ struct Limits {
   double read = 0;    // GB/s
   double matvec = 0;  // GB/s
   double peak = 0;    // GFLOP/s
-  const char* peak_name = "";
 };
 
 Limits MeanLimits(const Measurements& all, bool bf16_dot) {
   Limits limits;
-  limits.peak_name = bf16_dot ? "bf16 dot-product peak" : "f32 FMA peak";
   int count = 0;
   for (const auto* side : {&all.before, &all.after}) {
     if (!side->has_value()) continue;
@@ -45,12 +43,24 @@ Rate Scaled(const Rate& rate, double factor) {
   return {rate.median * factor, rate.min * factor, rate.max * factor};
 }
 
+void AppendMatvec(const std::vector<LimitSample>& samples,
+                  std::vector<double>* rates) {
+  for (const LimitSample& sample : samples) {
+    rates->push_back(sample.matvec_gb_per_s);
+  }
+}
+
 class Summary {
  public:
   Summary(const Measurements& all, const SummaryContext& context)
       : all_(all),
         model_(*context.model),
-        limits_(MeanLimits(all, context.bf16_dot)) {}
+        limits_(MeanLimits(all, context.bf16_dot)),
+        matvec_{&LimitSample::matvec_gb_per_s, limits_.matvec, "matvec rate"},
+        peak_{context.bf16_dot ? &LimitSample::bf16_dot_gflop_per_s
+                               : &LimitSample::fma_gflop_per_s,
+              limits_.peak,
+              context.bf16_dot ? "bf16 dot-product peak" : "f32 FMA peak"} {}
 
   BenchReport Make() {
     if (all_.load.has_value()) AddLoad(*all_.load);
@@ -68,8 +78,37 @@ class Summary {
  private:
   void Add(const std::string& name, const std::string& unit, const Rate& value,
            double limit = 0, const std::string& limit_name = "") {
-    report_.figures.push_back(
-        {group_, name, unit, value, limit, limit > 0 ? limit_name : ""});
+    report_.figures.push_back({group_, name, unit, value, limit,
+                               limit > 0 ? limit_name : "", Rate()});
+  }
+
+  // What repetitions are held against: a member of the samples around each,
+  // or, where there are none, a rate of the whole run.
+  struct SampledLimit {
+    double LimitSample::*of;
+    double of_run;
+    const char* name;
+  };
+
+  // `tokens_per_s`, by repetition, times `factor`, held against the limit times
+  // `limit_factor`.
+  void AddSampled(const std::string& name, const std::string& unit,
+                  const std::vector<double>& tokens_per_s, double factor,
+                  const std::vector<LimitSample>& samples,
+                  const SampledLimit& limit, double limit_factor,
+                  const std::string& limit_name) {
+    std::vector<double> limits, ratios;
+    for (size_t i = 0; i < tokens_per_s.size() && i + 1 < samples.size(); ++i) {
+      const double around =
+          (samples[i].*limit.of + samples[i + 1].*limit.of) / 2;
+      limits.push_back(around * limit_factor);
+      ratios.push_back(tokens_per_s[i] * factor / limits.back());
+    }
+    const double median =
+        limits.empty() ? limit.of_run * limit_factor : Summarize(limits).median;
+    Add(name, unit, Scaled(Summarize(tokens_per_s), factor), median,
+        limit_name);
+    if (!ratios.empty()) report_.figures.back().ratio = Summarize(ratios);
   }
 
   void AddLoad(const LoadRuns& runs) {
@@ -107,17 +146,17 @@ class Summary {
   void AddDecode(const DecodeRuns& runs) {
     group_ =
         runs.batch == 1 ? "decode" : absl::StrCat("concurrency ", runs.batch);
-    const Rate tokens = Summarize(runs.tokens_per_s);
     const double gigabytes = DecodeStepWeightBytes(model_, runs.batch) / 1e9;
-    Add("tokens_per_s", "tokens/s", tokens,
-        runs.batch * limits_.matvec / gigabytes,
-        absl::StrFormat("matvec rate over %.3f GB a step", gigabytes));
-    Add("weights_per_s", "GB/s", Scaled(tokens, gigabytes / runs.batch),
-        limits_.matvec, "matvec rate");
+    const double gb_per_token = gigabytes / runs.batch;
+    AddSampled("tokens_per_s", "tokens/s", runs.tokens_per_s, 1, runs.limits,
+               matvec_, 1 / gb_per_token,
+               absl::StrFormat("matvec rate over %.3f GB a step", gigabytes));
+    AddSampled("weights_per_s", "GB/s", runs.tokens_per_s, gb_per_token,
+               runs.limits, matvec_, 1, matvec_.name);
     const double flops =
         DecodeFlops(model_, static_cast<int64_t>(runs.context));
-    Add("arithmetic", "GFLOP/s", Scaled(tokens, flops / 1e9), limits_.peak,
-        limits_.peak_name);
+    AddSampled("arithmetic", "GFLOP/s", runs.tokens_per_s, flops / 1e9,
+               runs.limits, peak_, 1, peak_.name);
     const double step_p50 = Percentile(runs.step_s, 50);
     Add("step_p50", "ms", Once(step_p50 * 1e3));
     Add("step_p99", "ms", Once(Percentile(runs.step_s, 99) * 1e3));
@@ -129,13 +168,13 @@ class Summary {
 
   void AddPrefill(const PrefillRuns& runs) {
     group_ = absl::StrCat("prefill ", runs.tokens);
-    const Rate tokens = Summarize(runs.tokens_per_s);
     const double gflop = PrefillFlops(model_, runs.tokens) / runs.tokens / 1e9;
-    Add("tokens_per_s", "tokens/s", tokens, limits_.peak / gflop,
-        absl::StrFormat("%s over %.3f GFLOP a token", limits_.peak_name,
-                        gflop));
-    Add("arithmetic", "GFLOP/s", Scaled(tokens, gflop), limits_.peak,
-        limits_.peak_name);
+    AddSampled(
+        "tokens_per_s", "tokens/s", runs.tokens_per_s, 1, runs.limits, peak_,
+        1 / gflop,
+        absl::StrFormat("%s over %.3f GFLOP a token", peak_.name, gflop));
+    AddSampled("arithmetic", "GFLOP/s", runs.tokens_per_s, gflop, runs.limits,
+               peak_, 1, peak_.name);
   }
 
   // Ratios of neighbours in time, so that what else the machine does weighs on
@@ -194,14 +233,20 @@ class Summary {
 
   void AddNotes() {
     std::vector<std::string>& notes = report_.notes;
-    if (all_.before.has_value() && all_.after.has_value()) {
-      const double before = all_.before->matvec_gb_per_s.median;
-      const double after = all_.after->matvec_gb_per_s.median;
-      if (std::fabs(before - after) > 0.15 * std::max(before, after)) {
-        notes.push_back(
-            "the matvec rates before and after differ by more than 15 %: "
-            "something else used this machine, measure again");
-      }
+    std::vector<double> rates;
+    for (const auto* side : {&all_.before, &all_.after}) {
+      if (side->has_value()) rates.push_back((*side)->matvec_gb_per_s.median);
+    }
+    for (const auto& runs : all_.decode) AppendMatvec(runs.limits, &rates);
+    for (const auto& runs : all_.prefill) AppendMatvec(runs.limits, &rates);
+    const Rate matvec = rates.empty() ? Rate() : Summarize(rates);
+    if (matvec.max - matvec.min > 0.15 * matvec.max) {
+      notes.push_back(absl::StrFormat(
+          "the matvec rates of this run (%.1f to %.1f GB/s) differ by more "
+          "than "
+          "15 %%: something else used this machine; fractions are of the rates "
+          "around each repetition, other figures are of little use",
+          matvec.min, matvec.max));
     }
     if (all_.cpu_pressure > 0.1) {
       notes.push_back(absl::StrFormat(
@@ -220,6 +265,7 @@ class Summary {
   const Measurements& all_;
   const ModelConfig& model_;
   const Limits limits_;
+  const SampledLimit matvec_, peak_;
   BenchReport report_;
   std::string group_;
 };

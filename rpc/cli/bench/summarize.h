@@ -1,7 +1,9 @@
 // Measurements to figures: what is divided by what. Pure arithmetic.
 //
-// The limits are the means of those before and after. What each figure is held
-// against:
+// The limits are the means of those before and after; decode and prefill are
+// held, repetition by repetition, against samples taken right before and after
+// it, and their fraction is the median of those ratios. What each figure is
+// held against:
 //
 //   load.ready             one pass over the weights at the read rate; from
 //                          disk: one thread reading the files

@@ -73,9 +73,33 @@ TEST_F(SummarizeTest, DecodeIsHeldAgainstTheMeanMatvecRate) {
   EXPECT_NEAR(Find("decode", "control_p50").value.median, 100, 1e-9);
 }
 
+TEST_F(SummarizeTest, EachRepetitionIsHeldAgainstTheSamplesAroundIt) {
+  const double gigabytes = DecodeStepWeightBytes(model_, 1) / 1e9;
+  DecodeRuns runs;
+  // The machine slows down by half in the middle of the run; the model keeps
+  // to 80 % of it but for the last repetition.
+  runs.limits = {{40, 100, 0}, {40, 100, 0}, {20, 100, 0}, {20, 100, 0}};
+  runs.tokens_per_s = {32 / gigabytes, 24 / gigabytes, 10 / gigabytes};
+  runs.step_s = {gigabytes / 32};
+  runs.control_s = {100e-6};
+  all_.decode.push_back(runs);
+  for (const char* name : {"weights_per_s", "tokens_per_s"}) {
+    EXPECT_NEAR(Find("decode", name).fraction(), 0.8, 1e-9);
+    EXPECT_NEAR(Find("decode", name).ratio.min, 0.5, 1e-9);
+  }
+  EXPECT_NEAR(Find("decode", "weights_per_s").limit, 30, 1e-9);
+  EXPECT_THAT(report_.notes, Contains(HasSubstr("differ by more than 15 %")));
+
+  const double gflop = PrefillFlops(model_, 512) / 512 / 1e9;
+  all_.prefill.push_back({512, {60 / gflop}, {{30, 70, 100}, {30, 80, 140}}});
+  EXPECT_NEAR(Find("prefill 512", "arithmetic").fraction(), 0.8, 1e-9);
+  EXPECT_NEAR(Find("prefill 512", "arithmetic", /*bf16_dot=*/true).fraction(),
+              0.5, 1e-9);
+}
+
 TEST_F(SummarizeTest, PrefillIsHeldAgainstThePeakOfItsInstruction) {
   const double gflop = PrefillFlops(model_, 512) / 512 / 1e9;
-  all_.prefill.push_back({512, {100 / gflop}});
+  all_.prefill.push_back({512, {100 / gflop}, {}});
   EXPECT_NEAR(Find("prefill 512", "arithmetic").fraction(), 0.5, 1e-9);
   EXPECT_NEAR(Find("prefill 512", "arithmetic", /*bf16_dot=*/true).fraction(),
               0.25, 1e-9);
@@ -116,7 +140,7 @@ TEST_F(SummarizeTest, MemoryIsHeldAgainstWeightsAndPages) {
 TEST_F(SummarizeTest, WithoutLimitsThereAreFiguresAndNoFractions) {
   all_.before.reset();
   all_.after.reset();
-  all_.prefill.push_back({512, {100}});
+  all_.prefill.push_back({512, {100}, {}});
   EXPECT_EQ(Find("prefill 512", "tokens_per_s").limit, 0);
   EXPECT_EQ(Find("prefill 512", "tokens_per_s").limit_name, "");
 }
