@@ -1,0 +1,33 @@
+// What operators ask a serving process:
+//   /metrics  Prometheus text
+//   /healthz  200 while it can serve or will, 503 with the reason once it
+//             cannot: what restarts it
+//   /readyz   200 while it takes requests, 503 with the reason while it does
+//             not: what sends clients elsewhere
+//   /version  {"version": ..., "build": ...}
+// Anything else is answered with 404, other methods than GET and HEAD with 405.
+#ifndef FACET_RPC_HTTP_SERVING_ROUTES_H_
+#define FACET_RPC_HTTP_SERVING_ROUTES_H_
+
+#include <functional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "rpc/http/http_exchange.h"
+
+namespace facet {
+
+// The functions run on the server's thread and must not block.
+struct ServingRoutesOptions {
+  std::function<std::string()> metrics;  // null: 404
+  std::function<absl::Status()> health;  // null: always well
+  std::function<absl::Status()> ready;   // asked when healthy; null: always
+  std::string version;
+  std::string build;
+};
+
+HttpHandler MakeServingRoutes(ServingRoutesOptions options);
+
+}  // namespace facet
+
+#endif  // FACET_RPC_HTTP_SERVING_ROUTES_H_
