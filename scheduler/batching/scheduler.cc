@@ -1,6 +1,8 @@
 #include "scheduler/batching/scheduler.h"
 
 #include <algorithm>
+#include <iterator>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -96,6 +98,38 @@ void Scheduler::Cancel(SequenceId sequence) {
     return;
   }
   waiting_.remove_if([&](const Sequence& s) { return s.id == sequence; });
+}
+
+// Nothing is masked yet: every request draws freely.
+void Scheduler::SetMask(SequenceId, std::shared_ptr<const TokenMask>) {}
+
+void Scheduler::Restart() {
+  planned_.reset();
+  while (!running_.empty()) {
+    Sequence& sequence = running_.back();
+    pages_.Release(&sequence.pages);
+    by_id_.erase(sequence.id);
+    sequence.computed = 0;
+    sequence.in_flight = 0;
+    waiting_.splice(waiting_.begin(), running_, std::prev(running_.end()));
+  }
+  reserved_ = PageDemand();
+  finished_.clear();
+}
+
+SchedulerStats Scheduler::stats() const {
+  const auto use = [](const PagePool& pool) {
+    PoolUse use;
+    use.blank = pool.free_pages();
+    use.held = pool.size() - use.blank;
+    return use;
+  };
+  SchedulerStats stats;
+  stats.waiting = waiting();
+  stats.running = running();
+  stats.sliding = use(pages_.sliding());
+  stats.global = use(pages_.global());
+  return stats;
 }
 
 void Scheduler::End(SequenceList::iterator sequence) {
