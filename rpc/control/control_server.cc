@@ -182,6 +182,7 @@ class GrpcControlServer : public ControlServer {
     grpc::ServerBuilder builder;
     // Two servers on one port would each get some of the workers.
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    builder.SetMaxReceiveMessageSize(kMaxWorkerMessageBytes);
     int port = 0;
     builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
     builder.RegisterService(&service_);

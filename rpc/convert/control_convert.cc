@@ -8,42 +8,16 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/base/check.h"
 #include "kernels/base/status_macros.h"
+#include "rpc/convert/control_checks.h"
+#include "rpc/convert/control_step_convert.h"
 
 namespace facet {
 namespace {
 
-// Bounds no honest message reaches; they keep a broken peer from making us
-// allocate or loop.
-constexpr int kMaxWorldSize = 1 << 16;
-constexpr int kMaxCpus = 1 << 16;
-constexpr int64_t kMaxSliceTokens = 1 << 24;
-constexpr int64_t kMaxPosition = int64_t{1} << 40;
-constexpr size_t kMaxName = 4096;
-constexpr int kMaxTopLogprobs = 64;
-
-absl::Status Check(bool ok, const char* field, int64_t value,
-                   const char* legal) {
-  if (ok) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat(field, " is ", value, ", expected ", legal));
-}
-
-absl::Status CheckName(const std::string& text, const char* field) {
-  if (text.size() <= kMaxName) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat(field, " has ", text.size(), " bytes, at most ", kMaxName));
-}
-
-absl::Status CheckCount(int64_t count, int64_t most, const char* field) {
-  if (count <= most) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat(field, " has ", count, " entries, at most ", most));
-}
-
 absl::Status ParseError(int code, const std::string& message,
                         absl::Status& error) {
   FACET_RETURN_IF_ERROR(
-      Check(code >= 1 && code <= 16, "code", code, "1 to 16"));
+      CheckField(code >= 1 && code <= 16, "code", code, "1 to 16"));
   error = absl::Status(static_cast<absl::StatusCode>(code), message);
   return absl::OkStatus();
 }
@@ -69,8 +43,8 @@ absl::StatusOr<NumericsOptions> Parse(const v1::Numerics& proto) {
       options.activations = Activations::kBF16;
       break;
     default:
-      return Check(false, "numerics.activations", proto.activations(),
-                   "1 (f32) or 2 (bf16)");
+      return CheckField(false, "numerics.activations", proto.activations(),
+                        "1 (f32) or 2 (bf16)");
   }
   switch (proto.kv_format()) {
     case v1::Numerics::KV_FORMAT_F32:
@@ -80,8 +54,8 @@ absl::StatusOr<NumericsOptions> Parse(const v1::Numerics& proto) {
       options.kv_format = KvFormat::kBF16;
       break;
     default:
-      return Check(false, "numerics.kv_format", proto.kv_format(),
-                   "1 (f32) or 2 (bf16)");
+      return CheckField(false, "numerics.kv_format", proto.kv_format(),
+                        "1 (f32) or 2 (bf16)");
   }
   return options;
 }
@@ -91,7 +65,7 @@ absl::StatusOr<std::vector<int>> ParseCpus(
   FACET_RETURN_IF_ERROR(CheckCount(cpus.size(), kMaxCpus, "cpus"));
   for (int cpu : cpus) {
     FACET_RETURN_IF_ERROR(
-        Check(cpu >= 0 && cpu < kMaxCpus, "cpus", cpu, "0 to 65535"));
+        CheckField(cpu >= 0 && cpu < kMaxCpus, "cpus", cpu, "0 to 65535"));
   }
   return std::vector<int>(cpus.begin(), cpus.end());
 }
@@ -141,10 +115,11 @@ absl::StatusOr<WorkerRegistration> Parse(const v1::Register& in) {
   out.hostname = in.hostname();
   out.endpoint = {in.host_id(), in.comm_address()};
   FACET_ASSIGN_OR_RETURN(out.cpus, ParseCpus(in.cpus()));
-  FACET_RETURN_IF_ERROR(Check(in.memory_bytes() >= 0, "memory_bytes",
-                              in.memory_bytes(), "0 or more"));
+  FACET_RETURN_IF_ERROR(CheckField(in.memory_bytes() >= 0, "memory_bytes",
+                                   in.memory_bytes(), "0 or more"));
   out.memory_bytes = in.memory_bytes();
-  FACET_RETURN_IF_ERROR(Check(in.pid() >= 0, "pid", in.pid(), "0 or more"));
+  FACET_RETURN_IF_ERROR(
+      CheckField(in.pid() >= 0, "pid", in.pid(), "0 or more"));
   out.pid = in.pid();
   return out;
 }
@@ -156,11 +131,11 @@ void Fill(const WorkerProgress& in, v1::WorkerMessage& proto) {
 }
 
 absl::StatusOr<WorkerProgress> Parse(const v1::LoadProgress& in) {
-  FACET_RETURN_IF_ERROR(Check(in.total_bytes() >= 0, "total_bytes",
-                              in.total_bytes(), "0 or more"));
+  FACET_RETURN_IF_ERROR(CheckField(in.total_bytes() >= 0, "total_bytes",
+                                   in.total_bytes(), "0 or more"));
   FACET_RETURN_IF_ERROR(
-      Check(in.done_bytes() >= 0 && in.done_bytes() <= in.total_bytes(),
-            "done_bytes", in.done_bytes(), "0 to total_bytes"));
+      CheckField(in.done_bytes() >= 0 && in.done_bytes() <= in.total_bytes(),
+                 "done_bytes", in.done_bytes(), "0 to total_bytes"));
   return WorkerProgress{in.done_bytes(), in.total_bytes()};
 }
 
@@ -169,89 +144,15 @@ void Fill(const WorkerReady&, v1::WorkerMessage& proto) {
 }
 
 void Fill(const LogitsPiece& in, v1::WorkerMessage& proto) {
-  v1::LogitsPiece& out = *proto.mutable_logits_piece();
-  out.set_step(in.step);
-  out.set_sequence(in.block.sequence.value);
-  out.set_first_position(in.block.first_position);
-  out.set_rows(in.block.rows);
-  out.set_vocab_begin(in.block.vocab_begin);
-  out.set_vocab_end(in.block.vocab_end);
-  out.set_offset(in.offset);
-  out.mutable_values()->Assign(in.values.begin(), in.values.end());
+  Fill(in, *proto.mutable_logits_piece());
 }
 
-absl::StatusOr<LogitsPiece> Parse(const v1::LogitsPiece& in) {
-  LogitsPiece out;
-  out.step = in.step();
-  out.block.sequence = {in.sequence()};
-  FACET_RETURN_IF_ERROR(
-      Check(in.first_position() >= 0 && in.first_position() <= kMaxPosition,
-            "first_position", in.first_position(), "0 to 2^40"));
-  FACET_RETURN_IF_ERROR(Check(in.rows() >= 0 && in.rows() <= kMaxSliceTokens,
-                              "rows", in.rows(), "0 to 2^24"));
-  FACET_RETURN_IF_ERROR(Check(in.vocab_begin() >= 0, "vocab_begin",
-                              in.vocab_begin(), "0 or more"));
-  FACET_RETURN_IF_ERROR(
-      Check(in.vocab_end() >= in.vocab_begin() &&
-                in.vocab_end() <= std::numeric_limits<int32_t>::max(),
-            "vocab_end", in.vocab_end(), "vocab_begin to 2^31 - 1"));
-  // Both factors are bounded above, so this cannot overflow.
-  const int64_t values = in.rows() * (in.vocab_end() - in.vocab_begin());
-  FACET_RETURN_IF_ERROR(
-      CheckCount(in.values_size(), kMaxPieceValues, "values"));
-  FACET_RETURN_IF_ERROR(
-      Check(in.offset() >= 0 && in.offset() <= values - in.values_size(),
-            "offset", in.offset(), "a run of values inside the block"));
-  out.block.first_position = in.first_position();
-  out.block.rows = in.rows();
-  out.block.vocab_begin = in.vocab_begin();
-  out.block.vocab_end = in.vocab_end();
-  out.offset = in.offset();
-  out.values.assign(in.values().begin(), in.values().end());
-  return out;
+void Fill(const PromptLogprobsPiece& in, v1::WorkerMessage& proto) {
+  Fill(in, *proto.mutable_prompt_logprobs());
 }
 
 void Fill(const StepResult& in, v1::WorkerMessage& proto) {
-  v1::StepResult& out = *proto.mutable_step_result();
-  out.set_step(in.step);
-  out.set_compute_ns(absl::ToInt64Nanoseconds(in.compute));
-  for (const SampledToken& token : in.tokens) {
-    v1::StepResult::Token& to = *out.add_tokens();
-    to.set_sequence(token.sequence.value);
-    to.set_token(token.token);
-    to.set_logprob(token.logprob);
-    for (const TokenLogprob& top : token.top) {
-      v1::StepResult::TokenLogprob& top_to = *to.add_top();
-      top_to.set_token(top.token);
-      top_to.set_logprob(top.logprob);
-    }
-  }
-}
-
-absl::StatusOr<StepResult> Parse(const v1::StepResult& in) {
-  StepResult out;
-  out.step = in.step();
-  FACET_RETURN_IF_ERROR(
-      Check(in.compute_ns() >= 0, "compute_ns", in.compute_ns(), "0 or more"));
-  out.compute = absl::Nanoseconds(in.compute_ns());
-  out.tokens.reserve(in.tokens_size());
-  for (const v1::StepResult::Token& token : in.tokens()) {
-    FACET_RETURN_IF_ERROR(
-        Check(token.token() >= 0, "tokens.token", token.token(), "0 or more"));
-    FACET_RETURN_IF_ERROR(
-        CheckCount(token.top_size(), kMaxTopLogprobs, "tokens.top"));
-    SampledToken to;
-    to.sequence = {token.sequence()};
-    to.token = token.token();
-    to.logprob = token.logprob();
-    for (const v1::StepResult::TokenLogprob& top : token.top()) {
-      FACET_RETURN_IF_ERROR(Check(top.token() >= 0, "tokens.top.token",
-                                  top.token(), "0 or more"));
-      to.top.push_back({top.token(), top.logprob()});
-    }
-    out.tokens.push_back(std::move(to));
-  }
-  return out;
+  Fill(in, *proto.mutable_step_result());
 }
 
 void Fill(const WorkerFailed& in, v1::WorkerMessage& proto) {
@@ -301,8 +202,8 @@ void Fill(const WorkerAssignment& in, v1::CoordinatorMessage& proto) {
 absl::Status ParseParallelism(const v1::Assignment& in,
                               ParallelismOptions& out) {
   const auto check = [](int value, const char* field) {
-    return Check(value >= 1 && value <= kMaxWorldSize, field, value,
-                 "1 to 65536");
+    return CheckField(value >= 1 && value <= kMaxWorldSize, field, value,
+                      "1 to 65536");
   };
   FACET_RETURN_IF_ERROR(check(in.pp_size(), "pp_size"));
   FACET_RETURN_IF_ERROR(check(in.tp_size(), "tp_size"));
@@ -314,7 +215,7 @@ absl::Status ParseParallelism(const v1::Assignment& in,
       CheckCount(in.stage_layers_size(), kMaxWorldSize, "stage_layers"));
   for (int layers : in.stage_layers()) {
     FACET_RETURN_IF_ERROR(
-        Check(layers >= 1, "stage_layers", layers, "1 or more"));
+        CheckField(layers >= 1, "stage_layers", layers, "1 or more"));
   }
   out.stage_layers.assign(in.stage_layers().begin(), in.stage_layers().end());
   return absl::OkStatus();
@@ -327,168 +228,53 @@ absl::StatusOr<WorkerAssignment> Parse(const v1::Assignment& in) {
   out.model_directory = in.model_directory();
   FACET_RETURN_IF_ERROR(ParseParallelism(in, out.parallelism));
   const int64_t world_size = int64_t{in.pp_size()} * in.tp_size();
-  FACET_RETURN_IF_ERROR(Check(in.endpoints_size() == world_size, "endpoints",
-                              in.endpoints_size(),
-                              "one per rank, pp_size * tp_size"));
+  FACET_RETURN_IF_ERROR(CheckField(in.endpoints_size() == world_size,
+                                   "endpoints", in.endpoints_size(),
+                                   "one per rank, pp_size * tp_size"));
   for (const v1::Assignment::Endpoint& endpoint : in.endpoints()) {
     FACET_RETURN_IF_ERROR(CheckName(endpoint.host_id(), "endpoints.host_id"));
     FACET_RETURN_IF_ERROR(CheckName(endpoint.address(), "endpoints.address"));
     out.endpoints.push_back({endpoint.host_id(), endpoint.address()});
   }
-  FACET_RETURN_IF_ERROR(Check(in.rank() >= 0 && in.rank() < world_size, "rank",
-                              in.rank(), "0 to pp_size * tp_size - 1"));
+  FACET_RETURN_IF_ERROR(CheckField(in.rank() >= 0 && in.rank() < world_size,
+                                   "rank", in.rank(),
+                                   "0 to pp_size * tp_size - 1"));
   out.rank = in.rank();
   out.world_key = in.world_key();
   out.epoch = in.epoch();
   FACET_ASSIGN_OR_RETURN(out.numerics, Parse(in.numerics()));
   FACET_RETURN_IF_ERROR(
-      Check(in.page_tokens() >= 1 && in.page_tokens() <= (1 << 16),
-            "page_tokens", in.page_tokens(), "1 to 65536"));
-  FACET_RETURN_IF_ERROR(Check(in.sliding_pages() >= 0, "sliding_pages",
-                              in.sliding_pages(), "0 or more"));
-  FACET_RETURN_IF_ERROR(Check(in.global_pages() >= 0, "global_pages",
-                              in.global_pages(), "0 or more"));
+      CheckField(in.page_tokens() >= 1 && in.page_tokens() <= (1 << 16),
+                 "page_tokens", in.page_tokens(), "1 to 65536"));
+  FACET_RETURN_IF_ERROR(CheckField(in.sliding_pages() >= 0, "sliding_pages",
+                                   in.sliding_pages(), "0 or more"));
+  FACET_RETURN_IF_ERROR(CheckField(in.global_pages() >= 0, "global_pages",
+                                   in.global_pages(), "0 or more"));
   out.pools.page_tokens = in.page_tokens();
   out.pools.sliding_pages = in.sliding_pages();
   out.pools.global_pages = in.global_pages();
-  FACET_RETURN_IF_ERROR(Check(
+  FACET_RETURN_IF_ERROR(CheckField(
       in.max_step_tokens() >= 1 && in.max_step_tokens() <= kMaxSliceTokens,
       "max_step_tokens", in.max_step_tokens(), "1 to 2^24"));
   out.max_step_tokens = in.max_step_tokens();
-  FACET_RETURN_IF_ERROR(Check(in.threads() >= 1 && in.threads() <= kMaxCpus,
-                              "threads", in.threads(), "1 to 65536"));
+  FACET_RETURN_IF_ERROR(
+      CheckField(in.threads() >= 1 && in.threads() <= kMaxCpus, "threads",
+                 in.threads(), "1 to 65536"));
   out.threads = in.threads();
   FACET_ASSIGN_OR_RETURN(out.cpus, ParseCpus(in.cpus()));
   FACET_RETURN_IF_ERROR(
-      Check(in.cpus().empty() || in.cpus_size() == in.threads(), "cpus",
-            in.cpus_size(), "no entry or one per thread"));
+      CheckField(in.cpus().empty() || in.cpus_size() == in.threads(), "cpus",
+                 in.cpus_size(), "no entry or one per thread"));
   out.check_weights = in.check_weights();
-  FACET_RETURN_IF_ERROR(
-      Check(in.comm_timeout_ms() >= 1 && in.comm_timeout_ms() <= 86'400'000,
-            "comm_timeout_ms", in.comm_timeout_ms(), "1 to 86400000"));
+  FACET_RETURN_IF_ERROR(CheckField(
+      in.comm_timeout_ms() >= 1 && in.comm_timeout_ms() <= 86'400'000,
+      "comm_timeout_ms", in.comm_timeout_ms(), "1 to 86400000"));
   out.comm_timeout = absl::Milliseconds(in.comm_timeout_ms());
   return out;
 }
 
 void Fill(const StepPlan& in, v1::CoordinatorMessage& proto) {
-  v1::StepPlan& out = *proto.mutable_step_plan();
-  out.set_step(in.step);
-  for (const SequenceSlice& slice : in.slices) {
-    v1::StepPlan::Slice& to = *out.add_slices();
-    to.set_sequence(slice.sequence.value);
-    to.mutable_tokens()->Assign(slice.tokens.begin(), slice.tokens.end());
-    to.set_start(slice.start);
-    for (PageId page : slice.new_sliding_pages) {
-      to.add_new_sliding_pages(page.value);
-    }
-    for (PageId page : slice.new_global_pages) {
-      to.add_new_global_pages(page.value);
-    }
-    to.set_sliding_first_page(slice.sliding_first_page);
-    if (slice.sample) {
-      v1::StepPlan::Sampling& sampling = *to.mutable_sampling();
-      sampling.set_temperature(slice.sampling.temperature);
-      sampling.set_top_k(slice.sampling.top_k);
-      sampling.set_top_p(slice.sampling.top_p);
-      sampling.set_min_p(slice.sampling.min_p);
-      sampling.set_seed(slice.sampling.seed);
-      sampling.set_logprob(slice.sampling.logprob);
-      sampling.set_top_logprobs(slice.sampling.top_logprobs);
-    }
-    to.set_logits(static_cast<v1::StepPlan::Logits>(slice.logits));
-  }
-  for (SequenceId sequence : in.finished) out.add_finished(sequence.value);
-  out.set_completed(in.completed);
-}
-
-// A negated comparison would let NaN through; these do not.
-absl::StatusOr<SamplingParams> Parse(const v1::StepPlan::Sampling& in) {
-  const auto refuse = [](const char* field, float value, const char* legal) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "slices.sampling.", field, " is ", value, ", expected ", legal));
-  };
-  if (!(in.temperature() >= 0 &&
-        in.temperature() <= std::numeric_limits<float>::max())) {
-    return refuse("temperature", in.temperature(), "0 or more, finite");
-  }
-  if (in.top_k() < 0) return refuse("top_k", in.top_k(), "0 or more");
-  if (!(in.top_p() > 0 && in.top_p() <= 1)) {
-    return refuse("top_p", in.top_p(), "a value in (0, 1]");
-  }
-  if (!(in.min_p() >= 0 && in.min_p() < 1)) {
-    return refuse("min_p", in.min_p(), "a value in [0, 1)");
-  }
-  if (in.top_logprobs() < 0 || in.top_logprobs() > kMaxTopLogprobs) {
-    return refuse("top_logprobs", in.top_logprobs(), "0 to 64");
-  }
-  SamplingParams out;
-  out.temperature = in.temperature();
-  out.top_k = in.top_k();
-  out.top_p = in.top_p();
-  out.min_p = in.min_p();
-  out.seed = in.seed();
-  out.logprob = in.logprob();
-  out.top_logprobs = in.top_logprobs();
-  return out;
-}
-
-absl::StatusOr<std::vector<PageId>> ParsePages(
-    const google::protobuf::RepeatedField<int32_t>& pages, const char* field) {
-  std::vector<PageId> out;
-  out.reserve(pages.size());
-  for (int32_t page : pages) {
-    FACET_RETURN_IF_ERROR(Check(page >= 0, field, page, "0 or more"));
-    out.push_back({page});
-  }
-  return out;
-}
-
-absl::StatusOr<SequenceSlice> Parse(const v1::StepPlan::Slice& in) {
-  SequenceSlice out;
-  out.sequence = {in.sequence()};
-  FACET_RETURN_IF_ERROR(
-      Check(in.tokens_size() >= 1 && in.tokens_size() <= kMaxSliceTokens,
-            "slices.tokens", in.tokens_size(), "1 to 2^24 entries"));
-  for (int32_t token : in.tokens()) {
-    FACET_RETURN_IF_ERROR(
-        Check(token >= 0, "slices.tokens", token, "0 or more"));
-  }
-  out.tokens.assign(in.tokens().begin(), in.tokens().end());
-  FACET_RETURN_IF_ERROR(Check(in.start() >= 0 && in.start() <= kMaxPosition,
-                              "slices.start", in.start(), "0 to 2^40"));
-  out.start = in.start();
-  FACET_ASSIGN_OR_RETURN(
-      out.new_sliding_pages,
-      ParsePages(in.new_sliding_pages(), "slices.new_sliding_pages"));
-  FACET_ASSIGN_OR_RETURN(
-      out.new_global_pages,
-      ParsePages(in.new_global_pages(), "slices.new_global_pages"));
-  FACET_RETURN_IF_ERROR(Check(
-      in.sliding_first_page() >= 0 && in.sliding_first_page() <= kMaxPosition,
-      "slices.sliding_first_page", in.sliding_first_page(), "0 to 2^40"));
-  out.sliding_first_page = in.sliding_first_page();
-  if (in.has_sampling()) {
-    out.sample = true;
-    FACET_ASSIGN_OR_RETURN(out.sampling, Parse(in.sampling()));
-  }
-  FACET_RETURN_IF_ERROR(Check(in.logits() >= 0 && in.logits() <= 2,
-                              "slices.logits", in.logits(), "0 to 2"));
-  out.logits = static_cast<LogitsWanted>(in.logits());
-  return out;
-}
-
-absl::StatusOr<StepPlan> Parse(const v1::StepPlan& in) {
-  StepPlan out;
-  out.step = in.step();
-  out.slices.reserve(in.slices_size());
-  for (const v1::StepPlan::Slice& slice : in.slices()) {
-    FACET_ASSIGN_OR_RETURN(SequenceSlice parsed, Parse(slice));
-    out.slices.push_back(std::move(parsed));
-  }
-  out.finished.reserve(in.finished_size());
-  for (uint64_t sequence : in.finished()) out.finished.push_back({sequence});
-  out.completed = in.completed();
-  return out;
+  Fill(in, *proto.mutable_step_plan());
 }
 
 void Fill(const WorkerShutdown& in, v1::CoordinatorMessage& proto) {
@@ -540,6 +326,9 @@ absl::StatusOr<WorkerMessage> FromProto(const v1::WorkerMessage& proto) {
       return Named<WorkerMessage>("LogitsPiece", Parse(proto.logits_piece()));
     case Kind::kStepResult:
       return Named<WorkerMessage>("StepResult", Parse(proto.step_result()));
+    case Kind::kPromptLogprobs:
+      return Named<WorkerMessage>("PromptLogprobs",
+                                  Parse(proto.prompt_logprobs()));
     case Kind::kFailed:
       return Named<WorkerMessage>("Failed", Parse(proto.failed()));
     case Kind::kHeartbeat:
@@ -595,6 +384,42 @@ std::vector<LogitsPiece> CutLogits(uint64_t step, const LogitsBlock& block,
     offset = end;
   } while (offset < total);
   return pieces;
+}
+
+std::vector<PromptLogprobsPiece> CutPromptLogprobs(
+    uint64_t step, std::vector<PromptLogprob> logprobs, int64_t max_entries) {
+  FACET_CHECK(max_entries >= 1);
+  std::vector<PromptLogprobsPiece> pieces;
+  for (PromptLogprob& logprob : logprobs) {
+    if (pieces.empty() ||
+        static_cast<int64_t>(pieces.back().logprobs.size()) == max_entries) {
+      pieces.push_back({step, {}});
+    }
+    pieces.back().logprobs.push_back(std::move(logprob));
+  }
+  return pieces;
+}
+
+absl::Status CheckFitsMessage(const StepPlan& plan) {
+  // 5 bytes hold a positive int32, 10 any varint; tags and lengths of a slice's
+  // fields are within its 256.
+  int64_t bytes = 256 + 10 * static_cast<int64_t>(plan.finished.size());
+  for (const SequenceSlice& slice : plan.slices) {
+    size_t ids = slice.tokens.size() + slice.new_sliding_pages.size() +
+                 slice.new_global_pages.size();
+    if (slice.begins.has_value()) {
+      ids += slice.begins->earlier_tokens.size() +
+             2 * slice.begins->logit_bias.size() +
+             slice.begins->late_tokens.size();
+    }
+    const size_t words = slice.mask == nullptr ? 0 : slice.mask->size();
+    bytes += static_cast<int64_t>(256 + 5 * ids + 8 * words);
+  }
+  if (bytes <= kMaxCoordinatorMessageBytes) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "step ", plan.step, " may need ", bytes,
+      " bytes on its way to the workers, expected at most ",
+      kMaxCoordinatorMessageBytes, ": plan fewer sequences in one step"));
 }
 
 }  // namespace facet

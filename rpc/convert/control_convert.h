@@ -5,8 +5,10 @@
 #ifndef FACET_RPC_CONVERT_CONTROL_CONVERT_H_
 #define FACET_RPC_CONVERT_CONTROL_CONVERT_H_
 
+#include <cstdint>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "rpc/convert/control_messages.h"
 #include "rpc/proto/control.pb.h"
@@ -21,6 +23,17 @@ absl::StatusOr<WorkerMessage> FromProto(const v1::WorkerMessage& proto);
 absl::StatusOr<CoordinatorMessage> FromProto(
     const v1::CoordinatorMessage& proto);
 
+// What either end takes in at most as one message. Answers are cut into pieces
+// well below their limit; a plan is whole, and refused where it is too large.
+inline constexpr int kMaxWorkerMessageBytes = 4 << 20;
+inline constexpr int kMaxCoordinatorMessageBytes = 64 << 20;
+
+// OK when `plan` is one message: at a vocabulary of 2^18, a thousand sequences
+// with masks, or fifty whose 2^18 earlier tokens are told anew.
+//
+// Errors: INVALID_ARGUMENT with its size and the limit.
+absl::Status CheckFitsMessage(const StepPlan& plan);
+
 // The values one LogitsPiece holds at most: 2 MiB.
 inline constexpr int64_t kMaxPieceValues = (int64_t{2} << 20) / 4;
 
@@ -28,6 +41,15 @@ inline constexpr int64_t kMaxPieceValues = (int64_t{2} << 20) / 4;
 // is one piece. REQUIRES: block.values is full; max_values >= 1.
 std::vector<LogitsPiece> CutLogits(uint64_t step, const LogitsBlock& block,
                                    int64_t max_values = kMaxPieceValues);
+
+// The entries one PromptLogprobsPiece holds at most: under 1 MiB.
+inline constexpr int64_t kMaxPieceLogprobs = 1024;
+
+// Cuts `logprobs` into pieces of at most `max_entries`; none for none.
+// REQUIRES: max_entries >= 1.
+std::vector<PromptLogprobsPiece> CutPromptLogprobs(
+    uint64_t step, std::vector<PromptLogprob> logprobs,
+    int64_t max_entries = kMaxPieceLogprobs);
 
 }  // namespace facet
 

@@ -1,6 +1,8 @@
 #include "rpc/convert/control_convert.h"
 
 #include <functional>
+#include <limits>
+#include <memory>
 #include <random>
 #include <string>
 
@@ -46,6 +48,19 @@ class Random {
   std::mt19937_64 generator_;
 };
 
+SequenceStart RandomStart(Random& random) {
+  SequenceStart start;
+  start.prompt_tokens = random.Int(0, 1 << 20);
+  start.earlier_tokens = random.Ints(0, 300000);
+  start.logit_bias = random.Several<TokenBias>([&] {
+    return TokenBias{static_cast<int32_t>(random.Int(0, 300000)),
+                     random.Float()};
+  });
+  start.late_tokens = random.Ints(0, 300000);
+  start.late_position = random.Int(0, 1 << 20);
+  return start;
+}
+
 StepPlan RandomPlan(Random& random) {
   StepPlan plan;
   plan.step = random.Word();
@@ -54,6 +69,8 @@ StepPlan RandomPlan(Random& random) {
     slice.sequence = {random.Word()};
     slice.tokens = random.Ints(0, 300000);
     slice.tokens.push_back(7);
+    if (random.Int(0, 3) == 0) slice.tokens = {kSampledToken};
+    if (random.Int(0, 1)) slice.begins = RandomStart(random);
     slice.start = random.Int(0, 1 << 30);
     slice.new_sliding_pages = random.Pages();
     slice.new_global_pages = random.Pages();
@@ -67,12 +84,25 @@ StepPlan RandomPlan(Random& random) {
       slice.sampling.seed = random.Word();
       slice.sampling.logprob = random.Int(0, 1);
       slice.sampling.top_logprobs = static_cast<int>(random.Int(0, 64));
+      slice.sampling.repetition_penalty =
+          0.01f * static_cast<float>(random.Int(1, 300));
+      slice.sampling.presence_penalty =
+          0.01f * static_cast<float>(random.Int(-200, 200));
+      slice.sampling.frequency_penalty =
+          0.01f * static_cast<float>(random.Int(-200, 200));
     }
+    if (random.Int(0, 1)) {
+      slice.mask = std::make_shared<TokenMask>(
+          random.Several<uint64_t>([&] { return random.Word(); }));
+    }
+    slice.prompt_logprobs = static_cast<int>(random.Int(-1, 64));
+    slice.next_prompt_token = static_cast<int32_t>(random.Int(-1, 300000));
     slice.logits = static_cast<LogitsWanted>(random.Int(0, 2));
     return slice;
   });
   plan.finished =
       random.Several<SequenceId>([&] { return SequenceId{random.Word()}; });
+  plan.completed = random.Word();
   return plan;
 }
 
@@ -92,6 +122,21 @@ StepResult RandomResult(Random& random) {
     return token;
   });
   return result;
+}
+
+std::vector<PromptLogprob> RandomPromptLogprobs(Random& random) {
+  return random.Several<PromptLogprob>([&] {
+    PromptLogprob entry;
+    entry.sequence = {random.Word()};
+    entry.position = random.Int(1, 1 << 20);
+    entry.token = static_cast<int32_t>(random.Int(0, 1 << 20));
+    entry.logprob = random.Float();
+    entry.top = random.Several<TokenLogprob>([&] {
+      return TokenLogprob{static_cast<int32_t>(random.Int(0, 1 << 20)),
+                          random.Float()};
+    });
+    return entry;
+  });
 }
 
 WorkerRegistration RandomRegistration(Random& random) {
@@ -145,9 +190,31 @@ absl::StatusOr<Message> RoundTrip(const Message& message) {
   return FromProto(received);
 }
 
+void ExpectSame(const std::vector<TokenLogprob>& a,
+                const std::vector<TokenLogprob>& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    EXPECT_EQ(a[i].token, b[i].token);
+    EXPECT_EQ(a[i].logprob, b[i].logprob);
+  }
+}
+
+void ExpectSame(const SequenceStart& a, const SequenceStart& b) {
+  EXPECT_EQ(a.prompt_tokens, b.prompt_tokens);
+  EXPECT_EQ(a.earlier_tokens, b.earlier_tokens);
+  ASSERT_EQ(a.logit_bias.size(), b.logit_bias.size());
+  for (size_t i = 0; i < a.logit_bias.size(); ++i) {
+    EXPECT_EQ(a.logit_bias[i].token, b.logit_bias[i].token);
+    EXPECT_EQ(a.logit_bias[i].bias, b.logit_bias[i].bias);
+  }
+  EXPECT_EQ(a.late_tokens, b.late_tokens);
+  EXPECT_EQ(a.late_position, b.late_position);
+}
+
 void ExpectSame(const StepPlan& a, const StepPlan& b) {
   EXPECT_EQ(a.step, b.step);
   EXPECT_EQ(a.finished, b.finished);
+  EXPECT_EQ(a.completed, b.completed);
   ASSERT_EQ(a.slices.size(), b.slices.size());
   for (size_t i = 0; i < a.slices.size(); ++i) {
     const SequenceSlice& x = a.slices[i];
@@ -166,7 +233,18 @@ void ExpectSame(const StepPlan& a, const StepPlan& b) {
     EXPECT_EQ(x.sampling.seed, y.sampling.seed);
     EXPECT_EQ(x.sampling.logprob, y.sampling.logprob);
     EXPECT_EQ(x.sampling.top_logprobs, y.sampling.top_logprobs);
+    EXPECT_EQ(x.sampling.repetition_penalty, y.sampling.repetition_penalty);
+    EXPECT_EQ(x.sampling.presence_penalty, y.sampling.presence_penalty);
+    EXPECT_EQ(x.sampling.frequency_penalty, y.sampling.frequency_penalty);
     EXPECT_EQ(x.logits, y.logits);
+    ASSERT_EQ(x.begins.has_value(), y.begins.has_value());
+    if (x.begins.has_value()) ExpectSame(*x.begins, *y.begins);
+    ASSERT_EQ(x.mask != nullptr, y.mask != nullptr);
+    if (x.mask != nullptr) {
+      EXPECT_EQ(*x.mask, *y.mask);
+    }
+    EXPECT_EQ(x.prompt_logprobs, y.prompt_logprobs);
+    EXPECT_EQ(x.next_prompt_token, y.next_prompt_token);
   }
 }
 
@@ -196,14 +274,105 @@ TEST(ControlConvertTest, StepResultsCrossTheWireUnchanged) {
       EXPECT_EQ(got.tokens[i].sequence, result.tokens[i].sequence);
       EXPECT_EQ(got.tokens[i].token, result.tokens[i].token);
       EXPECT_EQ(got.tokens[i].logprob, result.tokens[i].logprob);
-      ASSERT_EQ(got.tokens[i].top.size(), result.tokens[i].top.size());
-      for (size_t j = 0; j < result.tokens[i].top.size(); ++j) {
-        EXPECT_EQ(got.tokens[i].top[j].token, result.tokens[i].top[j].token);
-        EXPECT_EQ(got.tokens[i].top[j].logprob,
-                  result.tokens[i].top[j].logprob);
+      ExpectSame(got.tokens[i].top, result.tokens[i].top);
+    }
+  }
+}
+
+TEST(ControlConvertTest, PromptLogprobsCrossTheWireInPieces) {
+  for (int seed = 0; seed < 100; ++seed) {
+    SCOPED_TRACE(seed);
+    Random random(seed);
+    const std::vector<PromptLogprob> all = RandomPromptLogprobs(random);
+    for (int64_t max_entries : {1, 2, 5, 1000}) {
+      std::vector<PromptLogprob> joined;
+      for (const PromptLogprobsPiece& piece :
+           CutPromptLogprobs(8, all, max_entries)) {
+        const auto back = RoundTrip(WorkerMessage(piece));
+        ASSERT_TRUE(back.ok()) << back.status();
+        const auto& got = std::get<PromptLogprobsPiece>(*back);
+        EXPECT_EQ(got.step, 8u);
+        EXPECT_GE(got.logprobs.size(), 1u);
+        EXPECT_LE(static_cast<int64_t>(got.logprobs.size()), max_entries);
+        joined.insert(joined.end(), got.logprobs.begin(), got.logprobs.end());
+      }
+      ASSERT_EQ(joined.size(), all.size());
+      for (size_t i = 0; i < all.size(); ++i) {
+        EXPECT_EQ(joined[i].sequence, all[i].sequence);
+        EXPECT_EQ(joined[i].position, all[i].position);
+        EXPECT_EQ(joined[i].token, all[i].token);
+        EXPECT_EQ(joined[i].logprob, all[i].logprob);
+        ExpectSame(joined[i].top, all[i].top);
       }
     }
   }
+}
+
+// The largest pieces there are, with the longest numbers.
+TEST(ControlConvertTest, PiecesAreWellBelowTheLimitOfAMessage) {
+  PromptLogprob entry;
+  entry.sequence = {std::numeric_limits<uint64_t>::max()};
+  entry.position = int64_t{1} << 40;
+  entry.token = std::numeric_limits<int32_t>::max();
+  entry.logprob = -1.5f;
+  entry.top.assign(64, {std::numeric_limits<int32_t>::max(), -1.5f});
+  const auto pieces =
+      CutPromptLogprobs(1, std::vector<PromptLogprob>(5000, entry));
+  EXPECT_LT(ToProto(WorkerMessage(pieces[0])).ByteSizeLong(),
+            kMaxWorkerMessageBytes / 2u);
+  LogitsBlock block{{1}, 0, 1, 0, kMaxPieceValues * 2, {}};
+  block.values.assign(kMaxPieceValues * 2, 1.5f);
+  EXPECT_LT(ToProto(WorkerMessage(CutLogits(1, block)[0])).ByteSizeLong(),
+            kMaxWorkerMessageBytes * 3u / 4);
+}
+
+// One slice of each kind, in its longest numbers.
+StepPlan LongPlan(int slices) {
+  StepPlan plan;
+  plan.step = plan.completed = std::numeric_limits<uint64_t>::max();
+  SequenceSlice slice;
+  slice.sequence = {std::numeric_limits<uint64_t>::max()};
+  slice.tokens = {kSampledToken};
+  slice.start = slice.sliding_first_page = int64_t{1} << 40;
+  slice.new_sliding_pages.assign(3, {std::numeric_limits<int32_t>::max()});
+  slice.new_global_pages = slice.new_sliding_pages;
+  slice.sample = true;
+  slice.sampling = {1, 1 << 30, 0.5f, 0.5f, ~uint64_t{0}, true, 64, 2, 1, 1};
+  slice.begins = SequenceStart();
+  slice.begins->prompt_tokens = int64_t{1} << 40;
+  slice.begins->late_position = int64_t{1} << 40;
+  slice.begins->earlier_tokens.assign(70, 1 << 30);
+  slice.begins->late_tokens.assign(70, 1 << 30);
+  slice.begins->logit_bias.assign(70, {1 << 30, 1.5f});
+  slice.mask = std::make_shared<TokenMask>(100, ~uint64_t{0});
+  slice.logits = LogitsWanted::kAll;
+  slice.prompt_logprobs = 64;
+  slice.next_prompt_token = std::numeric_limits<int32_t>::max();
+  plan.slices.assign(slices, slice);
+  plan.finished.assign(slices, {std::numeric_limits<uint64_t>::max()});
+  return plan;
+}
+
+TEST(ControlConvertTest, APlanThatFitsIsBelowTheLimitOfAMessage) {
+  const auto bytes = [](const StepPlan& plan) {
+    return ToProto(CoordinatorMessage(plan)).ByteSizeLong();
+  };
+  int fits = 1;
+  while (CheckFitsMessage(LongPlan(fits + 100)).ok()) fits += 100;
+  EXPECT_LT(bytes(LongPlan(fits)), size_t{kMaxCoordinatorMessageBytes});
+  // The estimate is no more than half again the truth.
+  EXPECT_GT(bytes(LongPlan(fits)), size_t{kMaxCoordinatorMessageBytes} * 2 / 3);
+  const absl::Status status = CheckFitsMessage(LongPlan(fits + 100));
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("fewer sequences"));
+
+  StepPlan masked;
+  masked.slices.resize(1000);
+  for (SequenceSlice& slice : masked.slices) {
+    slice.tokens = {1};
+    slice.mask = std::make_shared<TokenMask>((1 << 18) / 64);
+  }
+  EXPECT_TRUE(CheckFitsMessage(masked).ok());
 }
 
 TEST(ControlConvertTest, RegistrationsCrossTheWireUnchanged) {
@@ -337,6 +506,53 @@ TEST(ControlConvertTest, RefusalOfAPlanNamesTheField) {
       {"top_k", [&](auto& s) { s.mutable_sampling()->set_top_k(-1); }, "top_k"},
       {"tops", [&](auto& s) { s.mutable_sampling()->set_top_logprobs(65); },
        "top_logprobs"},
+      {"placeholder", [](auto& s) { s.set_tokens(1, -1); },
+       "slices.tokens is -1"},
+      {"repetition",
+       [&](auto& s) { s.mutable_sampling()->set_repetition_penalty(0); },
+       "repetition_penalty"},
+      {"repetition NaN",
+       [&](auto& s) { s.mutable_sampling()->set_repetition_penalty(nan); },
+       "repetition_penalty"},
+      {"presence",
+       [&](auto& s) { s.mutable_sampling()->set_presence_penalty(nan); },
+       "presence_penalty"},
+      {"frequency",
+       [&](auto& s) { s.mutable_sampling()->set_frequency_penalty(2.1f); },
+       "frequency_penalty"},
+      {"mask", [](auto& s) { s.set_mask("1234567"); }, "slices.mask is 7"},
+      {"long mask", [](auto& s) { s.set_mask(std::string(3 << 20, 'm')); },
+       "slices.mask"},
+      {"prompt", [](auto& s) { s.set_prompt_logprobs(65); },
+       "slices.prompt_logprobs"},
+      {"no prompt", [](auto& s) { s.set_prompt_logprobs(-1); },
+       "slices.prompt_logprobs"},
+      {"next", [](auto& s) { s.set_next_prompt_token(-2); },
+       "slices.next_prompt_token"},
+      {"begins", [](auto& s) { s.mutable_begins()->set_prompt_tokens(-1); },
+       "slices.begins.prompt_tokens"},
+      {"earlier", [](auto& s) { s.mutable_begins()->add_earlier_tokens(-1); },
+       "slices.begins.earlier_tokens"},
+      {"lone bias", [](auto& s) { s.mutable_begins()->add_biases(1); },
+       "slices.begins.biases"},
+      {"biased", [](auto& s) { s.mutable_begins()->add_bias_tokens(1); },
+       "slices.begins.biases"},
+      {"bias token",
+       [](auto& s) {
+         s.mutable_begins()->add_bias_tokens(-1);
+         s.mutable_begins()->add_biases(1);
+       },
+       "slices.begins.bias_tokens"},
+      {"bias",
+       [&](auto& s) {
+         s.mutable_begins()->add_bias_tokens(1);
+         s.mutable_begins()->add_biases(nan);
+       },
+       "slices.begins.biases"},
+      {"late", [](auto& s) { s.mutable_begins()->add_late_tokens(-1); },
+       "slices.begins.late_tokens"},
+      {"late at", [](auto& s) { s.mutable_begins()->set_late_position(-1); },
+       "slices.begins.late_position"},
       {"logits",
        [](auto& s) { s.set_logits(static_cast<v1::StepPlan::Logits>(3)); },
        "slices.logits"},
@@ -417,6 +633,41 @@ TEST(ControlConvertTest, RefusalOfAPieceNamesTheField) {
   }
 }
 
+TEST(ControlConvertTest, RefusalOfPromptLogprobsNamesTheField) {
+  PromptLogprobsPiece piece{3, {{{1}, 4, 5, -0.5f, {{5, -0.5f}}}}};
+  const v1::WorkerMessage good = ToProto(WorkerMessage(piece));
+  ASSERT_TRUE(FromProto(good).ok());
+  using Entry = v1::PromptLogprobs::Entry;
+  const std::vector<std::pair<const char*, std::function<void(Entry&)>>> cases =
+      {
+          {"entries.position", [](Entry& e) { e.set_position(-1); }},
+          {"entries.token", [](Entry& e) { e.set_token(-1); }},
+          {"entries.top_tokens", [](Entry& e) { e.set_top_tokens(0, -1); }},
+          {"entries.top_logprobs", [](Entry& e) { e.add_top_tokens(1); }},
+          {"entries.top_tokens",
+           [](Entry& e) { e.mutable_top_tokens()->Resize(65, 1); }},
+      };
+  for (const auto& [field, spoil] : cases) {
+    SCOPED_TRACE(field);
+    v1::WorkerMessage proto = good;
+    spoil(*proto.mutable_prompt_logprobs()->mutable_entries(0));
+    const absl::Status status = FromProto(proto).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(status.message()), HasSubstr(field));
+  }
+  v1::WorkerMessage many = good;
+  for (int i = 0; i < 1024; ++i) many.mutable_prompt_logprobs()->add_entries();
+  EXPECT_THAT(std::string(FromProto(many).status().message()),
+              HasSubstr("entries has 1025 entries, at most 1024"));
+}
+
+TEST(ControlConvertTest, MoreSlicesThanAnyStepHasAreRefused) {
+  v1::CoordinatorMessage proto;
+  for (int i = 0; i <= 1 << 16; ++i) proto.mutable_step_plan()->add_slices();
+  EXPECT_THAT(std::string(FromProto(proto).status().message()),
+              HasSubstr("slices has 65537 entries, at most 65536"));
+}
+
 TEST(ControlConvertTest, EmptyMessagesAreRefused) {
   EXPECT_FALSE(FromProto(v1::WorkerMessage()).ok());
   EXPECT_FALSE(FromProto(v1::CoordinatorMessage()).ok());
@@ -431,8 +682,15 @@ TEST(ControlConvertTest, RandomBytesNeverBreakTheBorder) {
   for (int i = 0; i < 3000; ++i) {
     std::string bytes =
         ToProto(WorkerMessage(RandomRegistration(random))).SerializeAsString();
-    if (i % 2) {
+    if (i % 4 == 1) {
       bytes = ToProto(CoordinatorMessage(RandomAssignment(random)))
+                  .SerializeAsString();
+    } else if (i % 4 == 2) {
+      bytes =
+          ToProto(CoordinatorMessage(RandomPlan(random))).SerializeAsString();
+    } else if (i % 4 == 3) {
+      bytes = ToProto(WorkerMessage(
+                          PromptLogprobsPiece{1, RandomPromptLogprobs(random)}))
                   .SerializeAsString();
     }
     for (int flips = 0; flips < 4; ++flips) {

@@ -74,10 +74,17 @@ struct LogitsPiece {
   std::vector<float> values;
 };
 
-// A StepResult here has no logits: they went ahead as pieces.
+// A run of a step's StepResult::prompt_logprobs.
+struct PromptLogprobsPiece {
+  uint64_t step = 0;
+  std::vector<PromptLogprob> logprobs;
+};
+
+// A StepResult here has neither logits nor prompt_logprobs: they went ahead as
+// pieces. Its compute time is one rank's.
 using WorkerMessage =
     std::variant<Heartbeat, WorkerRegistration, WorkerProgress, WorkerReady,
-                 LogitsPiece, StepResult, WorkerFailed>;
+                 LogitsPiece, StepResult, WorkerFailed, PromptLogprobsPiece>;
 
 struct WorkerShutdown {
   std::string reason;

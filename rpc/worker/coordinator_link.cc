@@ -77,6 +77,7 @@ absl::StatusOr<std::unique_ptr<CoordinatorLink>> ConnectToCoordinator(
   grpc::ChannelArguments arguments;
   // Workers talk to their coordinator directly, whatever http_proxy says.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  arguments.SetMaxReceiveMessageSize(kMaxCoordinatorMessageBytes);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   auto channel = grpc::CreateCustomChannel(
