@@ -1,6 +1,8 @@
 #include "runtime/executor/rank_runner.h"
 
+#include <algorithm>
 #include <chrono>
+#include <deque>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -9,12 +11,18 @@
 #include "kernels/base/thread_pool.h"
 #include "kernels/matmul/matmul.h"
 #include "runtime/executor/sample_step.h"
+#include "runtime/executor/sequence_memory.h"
 #include "runtime/kv_cache/kv_cache.h"
 #include "runtime/model/model.h"
 #include "runtime/model/weights.h"
 
 namespace facet {
 namespace {
+
+absl::Span<uint8_t> Bytes(std::vector<int32_t>& tokens) {
+  return absl::MakeSpan(reinterpret_cast<uint8_t*>(tokens.data()),
+                        tokens.size() * sizeof(int32_t));
+}
 
 class RankRunnerImpl : public RankRunner {
  public:
@@ -60,6 +68,7 @@ class RankRunnerImpl : public RankRunner {
     model_ = std::make_unique<Model>(
         &config_, &plan_, options_.rank, options_.numerics, &weights_,
         kv_cache_.get(), world_.get(), tp_.get(), &pool_, nullptr);
+    memory_ = std::make_unique<SequenceMemory>(last_stage());
     return absl::OkStatus();
   }
 
@@ -77,28 +86,77 @@ class RankRunnerImpl : public RankRunner {
           absl::StrCat("step: ", tokens, " tokens, at most ",
                        options_.max_step_tokens, " fit one step"));
     }
+    FACET_RETURN_IF_ERROR(memory_->Check(plan));
     FACET_RETURN_IF_ERROR(kv_cache_->Apply(plan));
-    FACET_ASSIGN_OR_RETURN(StepResult result, Compute(plan, start));
+    const uint64_t needed = memory_->NeedsDrawsOf(plan);
+    FACET_RETURN_IF_ERROR(ReceiveDraws(std::max(needed, plan.completed)));
+    FACET_ASSIGN_OR_RETURN(
+        StepResult result,
+        needed > 0 ? Compute(memory_->Resolve(plan)) : Compute(plan));
     result.step = plan.step;
-    if (plan_.shard(options_.rank).tp_rank != 0) result.tokens.clear();
+    result.compute = absl::FromChrono(std::chrono::steady_clock::now() - start);
+    if (plan_.shard(options_.rank).tp_rank != 0) {
+      result.tokens.clear();
+      result.prompt_logprobs.clear();
+    }
     return result;
   }
 
   void Abort(const absl::Status& status) override { world_->Abort(status); }
 
  private:
-  absl::StatusOr<StepResult> Compute(
-      const StepPlan& plan, std::chrono::steady_clock::time_point start) {
+  bool last_stage() const {
+    return plan_.shard(options_.rank).stage == plan_.pp_size() - 1;
+  }
+
+  absl::StatusOr<StepResult> Compute(const StepPlan& plan) {
+    StepDraws draws = memory_->Apply(plan);
     StepResult result;
-    if (!plan.slices.empty()) {
-      FACET_RETURN_IF_ERROR(model_->Forward(plan));
-      if (plan_.shard(options_.rank).stage == plan_.pp_size() - 1) {
-        FACET_RETURN_IF_ERROR(SampleStep(plan, config_, plan_, options_.rank,
-                                         *model_, *tp_, result));
-      }
+    if (plan.slices.empty()) return result;
+    FACET_RETURN_IF_ERROR(model_->Forward(plan));
+    if (!last_stage()) {
+      if (!draws.sequences.empty()) unread_.push_back(std::move(draws));
+      return result;
     }
-    result.compute = absl::FromChrono(std::chrono::steady_clock::now() - start);
+    FACET_RETURN_IF_ERROR(
+        SampleStep(plan, config_, plan_, options_.rank, *model_, *tp_, result));
+    if (!draws.sequences.empty()) {
+      FACET_RETURN_IF_ERROR(SendDraws(draws, result.tokens));
+    }
     return result;
+  }
+
+  // From the last stage to the rank with the same slice of every earlier one.
+  absl::Status SendDraws(const StepDraws& draws,
+                         const std::vector<SampledToken>& sampled) {
+    std::vector<int32_t> tokens;
+    for (const SampledToken& token : sampled) tokens.push_back(token.token);
+    memory_->Remember(draws, tokens);
+    const int tp_rank = plan_.shard(options_.rank).tp_rank;
+    for (int stage = 0; stage + 1 < plan_.pp_size(); ++stage) {
+      FACET_RETURN_IF_ERROR(
+          world_->Send(Bytes(tokens), stage * plan_.tp_size() + tp_rank));
+    }
+    return absl::OkStatus();
+  }
+
+  // On an earlier stage: takes in what steps up to `step` drew, and leaves no
+  // more unread than a link holds, so that the last stage never waits to send.
+  absl::Status ReceiveDraws(uint64_t step) {
+    constexpr size_t kMostUnread = 2048;
+    size_t unread = 0;
+    for (const StepDraws& draws : unread_) unread += draws.sequences.size();
+    const int last = (plan_.pp_size() - 1) * plan_.tp_size() +
+                     plan_.shard(options_.rank).tp_rank;
+    while (!unread_.empty() &&
+           (unread_.front().step <= step || unread > kMostUnread)) {
+      std::vector<int32_t> tokens(unread_.front().sequences.size());
+      FACET_RETURN_IF_ERROR(world_->Recv(Bytes(tokens), last));
+      memory_->Remember(unread_.front(), tokens);
+      unread -= tokens.size();
+      unread_.pop_front();
+    }
+    return absl::OkStatus();
   }
 
   const RankOptions options_;
@@ -110,24 +168,9 @@ class RankRunnerImpl : public RankRunner {
   Weights weights_;
   std::unique_ptr<KvCache> kv_cache_;
   std::unique_ptr<Model> model_;
+  std::unique_ptr<SequenceMemory> memory_;
+  std::deque<StepDraws> unread_;  // oldest first; none on the last stage
   bool pinned_ = false;
-};
-
-class LocalExecutor : public SynchronousExecutor {
- public:
-  LocalExecutor(std::unique_ptr<RankRunner> runner, const KvPoolSizes& pools)
-      : runner_(std::move(runner)), pools_(pools) {}
-
-  KvPoolSizes pools() const override { return pools_; }
-
- protected:
-  absl::StatusOr<StepResult> Run(const StepPlan& plan) override {
-    return runner_->Run(plan);
-  }
-
- private:
-  std::unique_ptr<RankRunner> runner_;
-  const KvPoolSizes pools_;
 };
 
 }  // namespace
@@ -146,17 +189,6 @@ absl::StatusOr<std::unique_ptr<RankRunner>> RankRunner::Load(
   auto runner = std::make_unique<RankRunnerImpl>(options, std::move(world));
   FACET_RETURN_IF_ERROR(runner->Load(progress));
   return runner;
-}
-
-absl::StatusOr<std::unique_ptr<Executor>> MakeLocalExecutor(
-    const RankOptions& options, const LoadProgress& progress) {
-  RankOptions single = options;
-  single.parallelism = {};
-  single.rank = 0;
-  FACET_ASSIGN_OR_RETURN(
-      std::unique_ptr<RankRunner> runner,
-      RankRunner::Load(single, MakeInProcessCommunicator(), progress));
-  return std::make_unique<LocalExecutor>(std::move(runner), options.pools);
 }
 
 }  // namespace facet

@@ -49,8 +49,9 @@ class RankRunner {
       const LoadProgress& progress);
   virtual ~RankRunner() = default;
 
-  // This rank's part of one step. Tokens come back on the first rank of the
-  // last stage alone, blocks of logits on each rank of the last stage.
+  // This rank's part of one step. Tokens and log-probabilities come back on the
+  // first rank of the last stage alone, blocks of logits on each rank of the
+  // last stage. With several stages it may return before later ones have run.
   //
   // Errors: INVALID_ARGUMENT for a plan that ValidateStepPlan() refuses or that
   // names pages or sequences this rank does not know; those of the
@@ -61,8 +62,8 @@ class RankRunner {
   virtual void Abort(const absl::Status& status) = 0;
 };
 
-// The executor of a world of one rank in this process. `options.parallelism`
-// is ignored.
+// The executor of a world of one rank in this process, on a thread of its own.
+// `options.parallelism` is ignored.
 absl::StatusOr<std::unique_ptr<Executor>> MakeLocalExecutor(
     const RankOptions& options, const LoadProgress& progress);
 

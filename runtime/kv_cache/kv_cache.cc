@@ -6,6 +6,7 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/base/check.h"
 #include "kernels/base/status_macros.h"
@@ -25,32 +26,9 @@ void DropBefore(SequencePageTable& table, int64_t first_page) {
   table.first_page += drop;
 }
 
-// Where each live sequence stands after the step, before anything is changed.
-absl::Status CheckSlice(const SequenceSlice& slice, int64_t length,
-                        int64_t sliding_end, int64_t global_end,
-                        int page_tokens, bool has_sliding, bool has_global) {
-  if (slice.start != length) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "step: sequence ", slice.sequence.value, " continues at position ",
-        slice.start, ", expected ", length));
-  }
-  const int64_t end = slice.start + static_cast<int64_t>(slice.tokens.size());
-  const int64_t pages = (end + page_tokens - 1) / page_tokens;
-  if (has_sliding &&
-      sliding_end + static_cast<int64_t>(slice.new_sliding_pages.size()) <
-          pages) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("step: sequence ", slice.sequence.value,
-                     " has too few sliding pages for position ", end - 1));
-  }
-  if (has_global &&
-      global_end + static_cast<int64_t>(slice.new_global_pages.size()) <
-          pages) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("step: sequence ", slice.sequence.value,
-                     " has too few global pages for position ", end - 1));
-  }
-  return absl::OkStatus();
+absl::Status Refuse(const SequenceSlice& slice, absl::string_view what) {
+  return absl::InvalidArgumentError(
+      absl::StrCat("step: sequence ", slice.sequence.value, " ", what));
 }
 
 template <typename T>
@@ -125,21 +103,54 @@ KvCache::~KvCache() {
   for (const Region& region : regions_) munmap(region.data, region.bytes);
 }
 
+absl::Status KvCache::CheckSlice(const SequenceSlice& slice,
+                                 const Sequence* live) const {
+  if (slice.begins.has_value() && live != nullptr) {
+    return Refuse(slice, "begins, though it has not finished");
+  }
+  if (!slice.begins.has_value() && live == nullptr) {
+    return Refuse(slice, "is unknown here and does not begin");
+  }
+  if (live != nullptr && slice.start != live->length) {
+    return Refuse(slice, absl::StrCat("continues at position ", slice.start,
+                                      ", expected ", live->length));
+  }
+  const int64_t end = slice.start + static_cast<int64_t>(slice.tokens.size());
+  const int64_t pages = (end + pools_.page_tokens - 1) / pools_.page_tokens;
+  const int64_t sliding_end =
+      live != nullptr ? live->sliding.end_page() : slice.sliding_first_page;
+  const int64_t global_end = live != nullptr ? live->global.end_page() : 0;
+  const auto reaches = [pages](int64_t end, const std::vector<PageId>& more) {
+    return end + static_cast<int64_t>(more.size()) >= pages;
+  };
+  if (pools_.sliding_pages > 0 &&
+      !reaches(sliding_end, slice.new_sliding_pages)) {
+    return Refuse(slice, absl::StrCat("has too few sliding pages for position ",
+                                      end - 1));
+  }
+  if (pools_.global_pages > 0 && !reaches(global_end, slice.new_global_pages)) {
+    return Refuse(
+        slice, absl::StrCat("has too few global pages for position ", end - 1));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status KvCache::Apply(const StepPlan& plan) {
-  const bool has_sliding = pools_.sliding_pages > 0;
-  const bool has_global = pools_.global_pages > 0;
+  const absl::flat_hash_set<SequenceId> finished(plan.finished.begin(),
+                                                 plan.finished.end());
   for (const SequenceSlice& slice : plan.slices) {
     const auto it = sequences_.find(slice.sequence);
-    const Sequence empty;
-    const Sequence& sequence = it == sequences_.end() ? empty : it->second;
-    FACET_RETURN_IF_ERROR(
-        CheckSlice(slice, sequence.length, sequence.sliding.end_page(),
-                   sequence.global.end_page(), pools_.page_tokens, has_sliding,
-                   has_global));
+    const bool live =
+        it != sequences_.end() && !finished.contains(slice.sequence);
+    FACET_RETURN_IF_ERROR(CheckSlice(slice, live ? &it->second : nullptr));
   }
   for (SequenceId sequence : plan.finished) sequences_.erase(sequence);
   for (const SequenceSlice& slice : plan.slices) {
     Sequence& sequence = sequences_[slice.sequence];
+    // The shared pages of the sliding pool begin with the first one seen.
+    if (slice.begins.has_value()) {
+      sequence.sliding.first_page = slice.sliding_first_page;
+    }
     Append(sequence.sliding, slice.new_sliding_pages);
     Append(sequence.global, slice.new_global_pages);
     DropBefore(sequence.sliding, slice.sliding_first_page);

@@ -55,7 +55,8 @@ class KvCache {
   // at all.
   //
   // Errors: INVALID_ARGUMENT when a slice does not begin where its sequence
-  // ends, or its tables do not cover it.
+  // ends, its tables do not cover it, its sequence is unknown and does not
+  // begin with it, or is live and does.
   absl::Status Apply(const StepPlan& plan);
 
   // REQUIRES: the sequence is live.
@@ -83,6 +84,10 @@ class KvCache {
 
   KvCache(const KvPoolSizes& pools, DType dtype)
       : pools_(pools), dtype_(dtype) {}
+
+  // `live`: where its sequence stands before the step; null when unknown.
+  absl::Status CheckSlice(const SequenceSlice& slice,
+                          const Sequence* live) const;
 
   const KvPoolSizes pools_;
   const DType dtype_;

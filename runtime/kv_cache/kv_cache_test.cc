@@ -33,6 +33,7 @@ SequenceSlice Slice(uint64_t id, int64_t start, int tokens,
   slice.sequence = {id};
   slice.start = start;
   slice.tokens.assign(tokens, 1);
+  if (start == 0) slice.begins.emplace().prompt_tokens = tokens;
   for (int page : pages) {
     slice.new_sliding_pages.push_back({page});
     slice.new_global_pages.push_back({page});
@@ -114,6 +115,36 @@ TEST_F(KvCacheTest, ARefusedStepChangesNothing) {
   EXPECT_EQ(cache_->table({1}, LayerKind::kGlobal).pages.size(), 1u);
   EXPECT_EQ(Apply({Slice(1, 33, 1, {1})}).code(),
             absl::StatusCode::kInvalidArgument);  // leaves a gap
+  EXPECT_TRUE(Apply({Slice(1, 32, 1, {1})}).ok());
+}
+
+TEST_F(KvCacheTest, ASequenceMayBeginOnPagesThatAnotherFilled) {
+  ASSERT_TRUE(Apply({Slice(1, 0, 96, {0, 1, 2})}).ok());
+  SequenceSlice hit = Slice(2, 64, 10, {});
+  hit.begins.emplace().prompt_tokens = 74;
+  hit.sliding_first_page = 1;
+  hit.new_sliding_pages = {{1}, {5}};
+  hit.new_global_pages = {{0}, {1}, {5}};
+  SequenceSlice short_of_pages = hit;
+  short_of_pages.new_sliding_pages.pop_back();
+  EXPECT_EQ(Apply({short_of_pages}).code(), absl::StatusCode::kInvalidArgument);
+  ASSERT_TRUE(Apply({hit}).ok());
+  const SequencePageTable& sliding = cache_->table({2}, LayerKind::kSliding);
+  EXPECT_EQ(sliding.first_page, 1);
+  EXPECT_EQ(sliding.pages, (std::vector<int32_t>{1, 5}));
+  EXPECT_EQ(cache_->table({2}, LayerKind::kGlobal).pages,
+            (std::vector<int32_t>{0, 1, 5}));
+  EXPECT_TRUE(Apply({Slice(2, 74, 1, {})}).ok());
+}
+
+TEST_F(KvCacheTest, OnlyAnUnknownSequenceBegins) {
+  SequenceSlice unknown = Slice(1, 0, 5, {0});
+  unknown.begins.reset();
+  EXPECT_EQ(Apply({unknown}).code(), absl::StatusCode::kInvalidArgument);
+  ASSERT_TRUE(Apply({Slice(1, 0, 32, {0})}).ok());
+  SequenceSlice again = Slice(1, 32, 1, {1});
+  again.begins.emplace();
+  EXPECT_EQ(Apply({again}).code(), absl::StatusCode::kInvalidArgument);
   EXPECT_TRUE(Apply({Slice(1, 32, 1, {1})}).ok());
 }
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string>
+#include <utility>
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
@@ -17,6 +19,8 @@ constexpr int64_t kMaxStepTokens = 1 << 20;
 constexpr int64_t kMaxLogits = int64_t{1} << 30;  // f32 values, 4 GiB
 constexpr int kMaxTopLogprobs = 64;
 constexpr float kMaxTemperature = 1000.0f;
+constexpr size_t kMaxBiases = 1024;
+constexpr size_t kMaxLateTokens = 1024;
 
 template <typename... Parts>
 absl::Status Refuse(const Parts&... parts) {
@@ -44,28 +48,64 @@ absl::Status CheckSampling(const SamplingParams& sampling) {
     return Refuse("top_logprobs: expected 0 to ", kMaxTopLogprobs, ", found ",
                   sampling.top_logprobs);
   }
+  if (!(sampling.repetition_penalty > 0 &&
+        std::isfinite(sampling.repetition_penalty))) {
+    return Refuse("repetition_penalty: expected above 0, found ",
+                  sampling.repetition_penalty);
+  }
+  for (const auto& [name, penalty] :
+       {std::pair("presence_penalty", sampling.presence_penalty),
+        std::pair("frequency_penalty", sampling.frequency_penalty)}) {
+    if (!(penalty >= -2 && penalty <= 2)) {
+      return Refuse(name, ": expected -2 to 2, found ", penalty);
+    }
+  }
   return absl::OkStatus();
 }
 
-// Pages that one step grants out of one pool, each once.
+// Words of a mask that covers the vocabulary exactly, with a token to draw.
+absl::Status CheckMask(const TokenMask& mask, int64_t vocab_size) {
+  const int64_t words = (vocab_size + 63) / 64;
+  if (static_cast<int64_t>(mask.size()) != words) {
+    return Refuse("mask: ", mask.size(), " words, expected ", words,
+                  " for the vocabulary's ", vocab_size);
+  }
+  const int64_t unused = words * 64 - vocab_size;
+  uint64_t any = mask.back() << unused;
+  for (int64_t i = 0; i + 1 < words; ++i) any |= mask[i];
+  if (any == 0) return Refuse("mask: no token may be drawn");
+  return absl::OkStatus();
+}
+
+// Pages that one step names of one pool: each is written by one slice, or
+// shared by any number that only read it.
 class PageGrants {
  public:
   PageGrants(const char* field, int32_t pool_pages)
       : field_(field), pool_pages_(pool_pages) {}
 
-  // `most`: no sequence of this length needs more.
-  absl::Status Take(const std::vector<PageId>& pages, int64_t most) {
-    if (static_cast<int64_t>(pages.size()) > most) {
-      return Refuse(field_, ": ", pages.size(), " pages, expected at most ",
-                    most, " for a sequence of this length");
+  // The first `shared` of `pages` are read. `most`: no sequence of this length
+  // needs more.
+  absl::Status Take(const std::vector<PageId>& pages, int64_t shared,
+                    int64_t most) {
+    const auto count = static_cast<int64_t>(pages.size());
+    if (count > most) {
+      return Refuse(field_, ": ", count, " pages, expected at most ", most,
+                    " for a sequence of this length");
     }
-    for (const PageId page : pages) {
-      if (page.value < 0 || page.value >= pool_pages_) {
-        return Refuse(field_, ": page ", page.value, ", expected below ",
-                      pool_pages_, ", the size of the pool");
+    for (int64_t i = 0; i < count; ++i) {
+      const int32_t page = pages[i].value;
+      if (page < 0 || page >= pool_pages_) {
+        return Refuse(field_, ": page ", page, ", expected below ", pool_pages_,
+                      ", the size of the pool");
       }
-      if (!taken_.insert(page.value).second) {
-        return Refuse(field_, ": page ", page.value, " is granted twice");
+      if (i >= shared && !written_.insert(page).second) {
+        return Refuse(field_, ": page ", page, " is granted twice");
+      }
+      if (i < shared) shared_.insert(page);
+      if (written_.contains(page) && shared_.contains(page)) {
+        return Refuse(field_, ": page ", page,
+                      " is granted and shared in one step");
       }
     }
     return absl::OkStatus();
@@ -74,8 +114,75 @@ class PageGrants {
  private:
   const char* const field_;
   const int32_t pool_pages_;
-  absl::flat_hash_set<int32_t> taken_;
+  absl::flat_hash_set<int32_t> written_;
+  absl::flat_hash_set<int32_t> shared_;
 };
+
+absl::Status CheckToken(const char* field, int32_t token,
+                        const ModelConfig& model) {
+  if (token >= 0 && token < model.vocab_size) return absl::OkStatus();
+  return Refuse(field, ": id ", token, ", expected below the vocabulary's ",
+                model.vocab_size);
+}
+
+absl::Status CheckBegins(const SequenceSlice& slice, const ModelConfig& model,
+                         int page_tokens) {
+  const SequenceStart& begins = *slice.begins;
+  if (slice.start % page_tokens != 0) {
+    return Refuse("begins: at position ", slice.start,
+                  ", expected a multiple of ", page_tokens,
+                  ", the tokens of a page");
+  }
+  if (begins.prompt_tokens < 1 ||
+      begins.prompt_tokens > model.max_position_embeddings) {
+    return Refuse("begins: prompt_tokens: expected 1 to ",
+                  model.max_position_embeddings, ", found ",
+                  begins.prompt_tokens);
+  }
+  const auto earlier = static_cast<int64_t>(begins.earlier_tokens.size());
+  if (earlier != 0 && earlier != slice.start) {
+    return Refuse("begins: earlier_tokens: ", earlier,
+                  " tokens, expected 0 or ", slice.start,
+                  ", the slice's start");
+  }
+  for (const int32_t token : begins.earlier_tokens) {
+    FACET_RETURN_IF_ERROR(CheckToken("begins: earlier_tokens", token, model));
+  }
+  if (begins.logit_bias.size() > kMaxBiases) {
+    return Refuse("begins: logit_bias: ", begins.logit_bias.size(),
+                  " tokens, expected at most ", kMaxBiases);
+  }
+  absl::flat_hash_set<int32_t> biased;
+  for (const TokenBias& bias : begins.logit_bias) {
+    FACET_RETURN_IF_ERROR(CheckToken("begins: logit_bias", bias.token, model));
+    if (!std::isfinite(bias.bias)) {
+      return Refuse("begins: logit_bias: ", bias.bias, " for token ",
+                    bias.token, ", expected a finite number");
+    }
+    if (!biased.insert(bias.token).second) {
+      return Refuse("begins: logit_bias: token ", bias.token,
+                    " is named twice");
+    }
+  }
+  if (begins.late_tokens.size() > kMaxLateTokens) {
+    return Refuse("begins: late_tokens: ", begins.late_tokens.size(),
+                  " tokens, expected at most ", kMaxLateTokens);
+  }
+  for (const int32_t token : begins.late_tokens) {
+    FACET_RETURN_IF_ERROR(CheckToken("begins: late_tokens", token, model));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckPromptLogprobs(const SequenceSlice& slice,
+                                 const ModelConfig& model) {
+  if (slice.prompt_logprobs < -1 || slice.prompt_logprobs > kMaxTopLogprobs) {
+    return Refuse("prompt_logprobs: expected -1 to ", kMaxTopLogprobs,
+                  ", found ", slice.prompt_logprobs);
+  }
+  if (slice.next_prompt_token == -1) return absl::OkStatus();
+  return CheckToken("next_prompt_token", slice.next_prompt_token, model);
+}
 
 absl::Status CheckTokens(const SequenceSlice& slice, const ModelConfig& model) {
   if (slice.tokens.empty()) return Refuse("tokens: expected at least one");
@@ -85,11 +192,16 @@ absl::Status CheckTokens(const SequenceSlice& slice, const ModelConfig& model) {
                   " more, expected within the model's ",
                   model.max_position_embeddings);
   }
-  for (const int32_t token : slice.tokens) {
-    if (token < 0 || token >= model.vocab_size) {
-      return Refuse("tokens: id ", token, ", expected below the vocabulary's ",
-                    model.vocab_size);
+  if (count == 1 && slice.tokens[0] == kSampledToken) {
+    if (!slice.begins.has_value() && slice.prompt_logprobs < 0) {
+      return absl::OkStatus();
     }
+    return Refuse(
+        "tokens: a sampled token cannot ",
+        slice.begins.has_value() ? "begin a sequence" : "belong to a prompt");
+  }
+  for (const int32_t token : slice.tokens) {
+    FACET_RETURN_IF_ERROR(CheckToken("tokens", token, model));
   }
   return absl::OkStatus();
 }
@@ -124,6 +236,10 @@ absl::Status ValidateStepPlan(const StepPlan& plan, const ModelConfig& model,
                   " sequences, expected at most ", kMaxSlices, " and ",
                   kMaxFinished);
   }
+  if (plan.completed > 0 && plan.completed >= plan.step) {
+    return Refuse("completed: step ", plan.completed,
+                  ", expected below this one's ", plan.step);
+  }
   absl::flat_hash_set<SequenceId> sequences;
   for (const SequenceId id : plan.finished) {
     if (!sequences.insert(id).second) {
@@ -144,10 +260,23 @@ absl::Status ValidateStepPlan(const StepPlan& plan, const ModelConfig& model,
       const auto count = static_cast<int64_t>(slice.tokens.size());
       const int64_t pages =
           (slice.start + count + pools.page_tokens - 1) / pools.page_tokens;
-      FACET_RETURN_IF_ERROR(sliding.Take(slice.new_sliding_pages, pages));
-      FACET_RETURN_IF_ERROR(global.Take(slice.new_global_pages, pages));
       FACET_RETURN_IF_ERROR(CheckFirstPage(slice, model, pools.page_tokens));
-      if (slice.sample) FACET_RETURN_IF_ERROR(CheckSampling(slice.sampling));
+      int64_t shared = 0;  // page indices below it are
+      if (slice.begins.has_value()) {
+        FACET_RETURN_IF_ERROR(CheckBegins(slice, model, pools.page_tokens));
+        shared = slice.start / pools.page_tokens;
+      }
+      FACET_RETURN_IF_ERROR(sliding.Take(
+          slice.new_sliding_pages,
+          std::max<int64_t>(0, shared - slice.sliding_first_page), pages));
+      FACET_RETURN_IF_ERROR(global.Take(slice.new_global_pages, shared, pages));
+      FACET_RETURN_IF_ERROR(CheckPromptLogprobs(slice, model));
+      if (slice.sample) {
+        FACET_RETURN_IF_ERROR(CheckSampling(slice.sampling));
+        if (slice.mask != nullptr) {
+          FACET_RETURN_IF_ERROR(CheckMask(*slice.mask, model.vocab_size));
+        }
+      }
       tokens += count;
       if (slice.logits != LogitsWanted::kNone) {
         const bool all = slice.logits == LogitsWanted::kAll;

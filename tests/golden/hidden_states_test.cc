@@ -86,6 +86,8 @@ TEST_P(HiddenStatesTest, LayersAndRoutingAreTheReferences) {
     SequenceSlice slice;
     slice.sequence = {static_cast<uint64_t>(++compared)};
     slice.tokens = golden_.Ints(tag + ".input_ids");
+    slice.begins.emplace().prompt_tokens =
+        static_cast<int64_t>(slice.tokens.size());
     for (int i = 0; i < 8; ++i) {
       slice.new_sliding_pages.push_back({i});
       slice.new_global_pages.push_back({i});

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <deque>
+#include <iterator>
 #include <utility>
 
+#include "kernels/base/check.h"
 #include "kernels/base/status_macros.h"
 
 namespace facet {
@@ -14,49 +17,67 @@ uint64_t NextId() {
   return ++id;
 }
 
+uint64_t NextStep() {
+  static uint64_t step = 0;
+  return ++step;
+}
+
+// Pages nobody has had yet.
+struct FreshPages {
+  int32_t sliding = 0;
+  int32_t global = 0;
+};
+
 // A sequence that owns its pages of both pools and reuses those behind the
 // window, as the coordinator would.
 class Sequence {
  public:
-  Sequence(const ForwardOptions& options, const KvPoolSizes& pools,
-           int32_t& next_sliding, int32_t& next_global)
+  // `window` 0: keeps all pages.
+  Sequence(int window, int page_tokens, FreshPages& fresh)
       : id_{NextId()},
-        options_(options),
-        pools_(pools),
-        next_sliding_(next_sliding),
-        next_global_(next_global) {}
+        window_(window),
+        page_tokens_(page_tokens),
+        fresh_(fresh) {}
 
-  SequenceSlice Slice(const TokenIds& tokens) {
+  // Begins at `start`, on pages of `donor`.
+  void BeginOn(const Sequence& donor, int64_t start) {
+    length_ = start;
+    sliding_first_ = FirstPageSeenFrom(start);
+    const int64_t end = start / page_tokens_;
+    sliding_.assign(donor.sliding_.begin(), donor.sliding_.begin() + end);
+    global_.assign(donor.global_.begin(), donor.global_.begin() + end);
+  }
+
+  SequenceSlice Slice(const TokenIds& tokens, const SequenceStart& start) {
     SequenceSlice slice;
     slice.sequence = id_;
     slice.tokens = tokens;
     slice.start = length_;
-    if (length_ == 0) {
-      slice.begins.emplace().prompt_tokens =
-          static_cast<int64_t>(tokens.size());
-    }
-    if (options_.sliding_window > 0) {
-      const int64_t first =
-          std::max<int64_t>(0, length_ - options_.sliding_window + 1) /
-          pools_.page_tokens;
-      for (; sliding_first_ < first; ++sliding_first_) {
-        free_.push_back(sliding_[sliding_first_]);
-      }
+    for (const int64_t first = FirstPageSeenFrom(length_);
+         sliding_first_ < first; ++sliding_first_) {
+      free_.push_back(sliding_[sliding_first_]);
     }
     slice.sliding_first_page = sliding_first_;
+    if (!begun_) {
+      slice.begins = start;
+      slice.new_sliding_pages.assign(sliding_.begin() + sliding_first_,
+                                     sliding_.end());
+      slice.new_global_pages = global_;
+    }
+    begun_ = true;
     length_ += static_cast<int64_t>(tokens.size());
-    while (static_cast<int64_t>(sliding_.size()) * pools_.page_tokens <
-           length_) {
-      PageId page{next_sliding_};
+    while (static_cast<int64_t>(sliding_.size()) * page_tokens_ < length_) {
+      PageId page{fresh_.sliding};
       if (free_.empty()) {
-        ++next_sliding_;
+        ++fresh_.sliding;
       } else {
         page = free_.back();
         free_.pop_back();
       }
       sliding_.push_back(page);
+      global_.push_back(PageId{fresh_.global++});
       slice.new_sliding_pages.push_back(page);
-      slice.new_global_pages.push_back(PageId{next_global_++});
+      slice.new_global_pages.push_back(global_.back());
     }
     return slice;
   }
@@ -65,28 +86,99 @@ class Sequence {
   int64_t length() const { return length_; }
 
  private:
+  int64_t FirstPageSeenFrom(int64_t position) const {
+    if (window_ == 0) return 0;
+    return std::max<int64_t>(0, position - window_ + 1) / page_tokens_;
+  }
+
   const SequenceId id_;
-  const ForwardOptions& options_;
-  const KvPoolSizes pools_;
-  int32_t& next_sliding_;
-  int32_t& next_global_;
+  const int window_;
+  const int64_t page_tokens_;
+  FreshPages& fresh_;
+  bool begun_ = false;
   int64_t length_ = 0;
   int64_t sliding_first_ = 0;
-  std::vector<PageId> sliding_;
+  std::vector<PageId> sliding_;  // by page index
+  std::vector<PageId> global_;
   std::vector<PageId> free_;
 };
 
-uint64_t NextStep() {
-  static uint64_t step = 0;
-  return ++step;
-}
-
-absl::Status Finish(Executor& executor, const std::vector<SequenceId>& ids) {
+absl::Status End(Executor& executor, const std::vector<SequenceId>& ids) {
   StepPlan plan;
   plan.step = NextStep();
   plan.finished = ids;
   return executor.Execute(plan).status();
 }
+
+// Prompts on their way through an executor, from the beginning or from where
+// they share pages.
+class Prompts {
+ public:
+  Prompts(Executor& executor, const ForwardOptions& options)
+      : executor_(executor), options_(options) {}
+
+  absl::Status Add(const TokenIds& prompt, SequenceStart start) {
+    const int page_tokens = executor_.pools().page_tokens;
+    Sequence sequence(options_.sliding_window, page_tokens, fresh_);
+    if (options_.shared > 0) {
+      FACET_CHECK(options_.shared < static_cast<int64_t>(prompt.size()));
+      Sequence donor(/*window=*/0, page_tokens, fresh_);
+      TokenIds tokens(prompt.begin(), prompt.begin() + options_.shared);
+      tokens.insert(tokens.end(), {5, 6, 7});  // another end
+      SequenceStart donor_start;
+      donor_start.prompt_tokens = static_cast<int64_t>(tokens.size());
+      StepPlan plan;
+      plan.step = NextStep();
+      plan.slices.push_back(donor.Slice(tokens, donor_start));
+      FACET_RETURN_IF_ERROR(executor_.Execute(plan).status());
+      FACET_RETURN_IF_ERROR(End(executor_, {donor.id()}));
+      sequence.BeginOn(donor, options_.shared);
+      start.earlier_tokens.assign(prompt.begin(),
+                                  prompt.begin() + options_.shared);
+    }
+    start.prompt_tokens = static_cast<int64_t>(prompt.size());
+    ids_.push_back(sequence.id());
+    sequences_.push_back(std::move(sequence));
+    prompts_.push_back(prompt);
+    starts_.push_back(std::move(start));
+    return absl::OkStatus();
+  }
+
+  // The next chunk of a prompt that is not through.
+  SequenceSlice NextChunk(size_t i) {
+    const TokenIds& prompt = prompts_[i];
+    const int64_t begin = sequences_[i].length();
+    const int64_t left = static_cast<int64_t>(prompt.size()) - begin;
+    const int64_t count =
+        options_.chunk > 0 ? std::min(options_.chunk, left) : left;
+    SequenceSlice slice = sequences_[i].Slice(
+        TokenIds(prompt.begin() + begin, prompt.begin() + begin + count),
+        starts_[i]);
+    if (count < left) slice.next_prompt_token = prompt[begin + count];
+    return slice;
+  }
+  bool Through(size_t i) const {
+    return sequences_[i].length() >= static_cast<int64_t>(prompts_[i].size());
+  }
+  SequenceSlice NextToken(size_t i, int32_t token) {
+    return sequences_[i].Slice({token}, starts_[i]);
+  }
+
+  size_t size() const { return ids_.size(); }
+  size_t IndexOf(SequenceId id) const {
+    return std::find(ids_.begin(), ids_.end(), id) - ids_.begin();
+  }
+  const std::vector<SequenceId>& ids() const { return ids_; }
+
+ private:
+  Executor& executor_;
+  const ForwardOptions& options_;
+  FreshPages fresh_;
+  std::deque<Sequence> sequences_;
+  std::vector<TokenIds> prompts_;
+  std::vector<SequenceStart> starts_;
+  std::vector<SequenceId> ids_;
+};
 
 }  // namespace
 
@@ -99,34 +191,22 @@ absl::StatusOr<std::vector<std::vector<float>>> LogitsOf(
   }
   const size_t group = options.together ? prompts.size() : 1;
   for (size_t first = 0; first < prompts.size(); first += group) {
-    int32_t next_sliding = 0, next_global = 0;
-    std::vector<Sequence> sequences;
-    std::vector<SequenceId> ids;
+    Prompts running(executor, options);
     for (size_t p = first; p < first + group; ++p) {
-      sequences.emplace_back(options, executor.pools(), next_sliding,
-                             next_global);
-      ids.push_back(sequences.back().id());
+      FACET_RETURN_IF_ERROR(running.Add(prompts[p], {}));
     }
     while (true) {
       StepPlan plan;
       plan.step = NextStep();
       for (size_t i = 0; i < group; ++i) {
-        const TokenIds& prompt = prompts[first + i];
-        const int64_t left =
-            static_cast<int64_t>(prompt.size()) - sequences[i].length();
-        if (left <= 0) continue;
-        const int64_t count =
-            options.chunk > 0 ? std::min(options.chunk, left) : left;
-        const auto begin = prompt.begin() + sequences[i].length();
-        plan.slices.push_back(
-            sequences[i].Slice(TokenIds(begin, begin + count)));
+        if (running.Through(i)) continue;
+        plan.slices.push_back(running.NextChunk(i));
         plan.slices.back().logits = LogitsWanted::kAll;
       }
       if (plan.slices.empty()) break;
       FACET_ASSIGN_OR_RETURN(StepResult result, executor.Execute(plan));
       for (const LogitsBlock& block : result.logits) {
-        const size_t i =
-            std::find(ids.begin(), ids.end(), block.sequence) - ids.begin();
+        const size_t i = running.IndexOf(block.sequence);
         const int64_t width = block.vocab_end - block.vocab_begin;
         for (int64_t row = 0; row < block.rows; ++row) {
           std::memcpy(out[first + i].data() +
@@ -136,7 +216,71 @@ absl::StatusOr<std::vector<std::vector<float>>> LogitsOf(
         }
       }
     }
-    FACET_RETURN_IF_ERROR(Finish(executor, ids));
+    FACET_RETURN_IF_ERROR(End(executor, running.ids()));
+  }
+  return out;
+}
+
+absl::StatusOr<std::vector<Continuation>> Continue(
+    Executor& executor, const std::vector<TokenIds>& prompts,
+    const ContinueOptions& what, const ForwardOptions& options) {
+  Prompts running(executor, options);
+  for (const TokenIds& prompt : prompts) {
+    FACET_RETURN_IF_ERROR(running.Add(prompt, what.start));
+  }
+  std::vector<Continuation> out(prompts.size());
+  std::vector<int> handed_over(prompts.size());  // slices that draw
+  const size_t ahead = what.pipelined ? executor.stages() + 1 : 1;
+  uint64_t completed = 0;
+  std::deque<uint64_t> unfinished;
+  const auto finish = [&]() -> absl::Status {
+    FACET_ASSIGN_OR_RETURN(StepResult result, executor.Finish());
+    completed = unfinished.front();
+    unfinished.pop_front();
+    for (SampledToken& token : result.tokens) {
+      out[running.IndexOf(token.sequence)].tokens.push_back(std::move(token));
+    }
+    for (PromptLogprob& logprob : result.prompt_logprobs) {
+      out[running.IndexOf(logprob.sequence)].prompt_logprobs.push_back(
+          std::move(logprob));
+    }
+    return absl::OkStatus();
+  };
+  for (size_t turn = 0; !running.ids().empty(); turn = (turn + 1) % ahead) {
+    StepPlan plan;
+    bool left = false;
+    for (size_t i = 0; i < running.size(); ++i) {
+      left |= handed_over[i] < what.count;
+      if (handed_over[i] >= what.count || i % ahead != turn) continue;
+      if (running.Through(i)) {
+        plan.slices.push_back(running.NextToken(
+            i, what.pipelined ? kSampledToken : out[i].tokens.back().token));
+      } else {
+        plan.slices.push_back(running.NextChunk(i));
+        plan.slices.back().prompt_logprobs = what.prompt_logprobs;
+      }
+      if (!running.Through(i)) continue;
+      SequenceSlice& slice = plan.slices.back();
+      slice.sample = true;
+      slice.sampling = what.sampling;
+      slice.mask = what.mask;
+      ++handed_over[i];
+    }
+    if (!left) break;
+    if (plan.slices.empty()) continue;
+    if (unfinished.size() >= ahead) FACET_RETURN_IF_ERROR(finish());
+    plan.step = NextStep();
+    plan.completed = completed;
+    unfinished.push_back(plan.step);
+    FACET_RETURN_IF_ERROR(executor.Start(plan));
+    if (!what.pipelined) FACET_RETURN_IF_ERROR(finish());
+  }
+  while (!unfinished.empty()) FACET_RETURN_IF_ERROR(finish());
+  FACET_RETURN_IF_ERROR(End(executor, running.ids()));
+  for (const Continuation& continuation : out) {
+    if (static_cast<int>(continuation.tokens.size()) != what.count) {
+      return absl::InternalError("a slice that sampled gave not one token");
+    }
   }
   return out;
 }
@@ -144,25 +288,12 @@ absl::StatusOr<std::vector<std::vector<float>>> LogitsOf(
 absl::StatusOr<std::vector<SampledToken>> Continue(
     Executor& executor, const TokenIds& prompt, int count,
     const SamplingParams& sampling, const ForwardOptions& options) {
-  int32_t next_sliding = 0, next_global = 0;
-  Sequence sequence(options, executor.pools(), next_sliding, next_global);
-  std::vector<SampledToken> out;
-  TokenIds next = prompt;
-  for (int i = 0; i < count; ++i) {
-    StepPlan plan;
-    plan.step = NextStep();
-    plan.slices.push_back(sequence.Slice(next));
-    plan.slices.back().sample = true;
-    plan.slices.back().sampling = sampling;
-    FACET_ASSIGN_OR_RETURN(StepResult result, executor.Execute(plan));
-    if (result.tokens.size() != 1) {
-      return absl::InternalError("a step with one sample gave not one token");
-    }
-    next = {result.tokens[0].token};
-    out.push_back(std::move(result.tokens[0]));
-  }
-  FACET_RETURN_IF_ERROR(Finish(executor, {sequence.id()}));
-  return out;
+  ContinueOptions what;
+  what.count = count;
+  what.sampling = sampling;
+  FACET_ASSIGN_OR_RETURN(std::vector<Continuation> out,
+                         Continue(executor, {prompt}, what, options));
+  return std::move(out[0].tokens);
 }
 
 }  // namespace facet

@@ -5,9 +5,11 @@
 #include <thread>
 #include <utility>
 
+#include "kernels/base/check.h"
 #include "kernels/base/status_macros.h"
 #include "runtime/comm/host_communicator.h"
 #include "runtime/comm/random_name.h"
+#include "runtime/executor/rank_thread.h"
 
 namespace facet {
 namespace {
@@ -25,14 +27,18 @@ absl::Status OnEveryRank(int ranks, Body body) {
   return absl::OkStatus();
 }
 
-class ThreadCluster : public SynchronousExecutor {
+class ThreadCluster : public Executor {
  public:
-  explicit ThreadCluster(const RankOptions& options)
-      : options_(options),
-        runners_(options.parallelism.pp_size * options.parallelism.tp_size) {}
+  explicit ThreadCluster(const RankOptions& options) : options_(options) {}
+
+  ~ThreadCluster() override {
+    // A step that waits for a rank whose queue is dropped would wait forever.
+    Abort(absl::CancelledError("the cluster is gone"));
+  }
 
   absl::Status Form() {
-    const int ranks = static_cast<int>(runners_.size());
+    const int ranks =
+        options_.parallelism.pp_size * options_.parallelism.tp_size;
     HostCommOptions comm;
     comm.world_key = RandomName();
     std::vector<std::unique_ptr<CommListener>> listeners;
@@ -41,7 +47,8 @@ class ThreadCluster : public SynchronousExecutor {
       comm.endpoints.push_back({LocalHostId(), listener->address()});
       listeners.push_back(std::move(listener));
     }
-    return OnEveryRank(ranks, [&](int rank) -> absl::Status {
+    std::vector<std::unique_ptr<RankRunner>> runners(ranks);
+    FACET_RETURN_IF_ERROR(OnEveryRank(ranks, [&](int rank) -> absl::Status {
       HostCommOptions mine = comm;
       mine.rank = rank;
       FACET_ASSIGN_OR_RETURN(auto world,
@@ -49,37 +56,61 @@ class ThreadCluster : public SynchronousExecutor {
       RankOptions options = options_;
       options.rank = rank;
       FACET_ASSIGN_OR_RETURN(
-          runners_[rank],
+          runners[rank],
           RankRunner::Load(options, std::move(world), LoadProgress()));
       return absl::OkStatus();
-    });
+    }));
+    for (auto& runner : runners) {
+      ranks_.push_back(std::make_unique<RankThread>(
+          std::move(runner),
+          [this](const absl::Status& status) { Abort(status); }));
+    }
+    return absl::OkStatus();
   }
 
   KvPoolSizes pools() const override { return options_.pools; }
+  int stages() const override { return options_.parallelism.pp_size; }
 
- protected:
-  absl::StatusOr<StepResult> Run(const StepPlan& plan) override {
-    std::vector<StepResult> results(runners_.size());
-    FACET_RETURN_IF_ERROR(OnEveryRank(
-        static_cast<int>(runners_.size()), [&](int rank) -> absl::Status {
-          FACET_ASSIGN_OR_RETURN(results[rank], runners_[rank]->Run(plan));
-          return absl::OkStatus();
-        }));
+  absl::Status Start(const StepPlan& plan) override {
+    FACET_CHECK(unfinished_ <= stages());
+    ++unfinished_;
+    const auto shared = std::make_shared<StepPlan>(plan);
+    for (auto& rank : ranks_) rank->Start(shared);
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<StepResult> Finish() override {
     StepResult merged;
-    merged.step = plan.step;
-    for (StepResult& result : results) {
-      merged.compute = std::max(merged.compute, result.compute);
-      std::move(result.tokens.begin(), result.tokens.end(),
-                std::back_inserter(merged.tokens));
-      std::move(result.logits.begin(), result.logits.end(),
-                std::back_inserter(merged.logits));
+    absl::Status failure;
+    for (auto& rank : ranks_) {
+      absl::StatusOr<StepResult> result = rank->Finish();
+      if (!result.ok()) {
+        if (failure.ok()) failure = result.status();
+        continue;
+      }
+      merged.step = result->step;
+      merged.compute = std::max(merged.compute, result->compute);
+      merged.rank_compute.push_back(result->compute);
+      const auto append = [](auto& from, auto& to) {
+        std::move(from.begin(), from.end(), std::back_inserter(to));
+      };
+      append(result->tokens, merged.tokens);
+      append(result->prompt_logprobs, merged.prompt_logprobs);
+      append(result->logits, merged.logits);
     }
+    unfinished_ = failure.ok() ? unfinished_ - 1 : 0;
+    if (!failure.ok()) return failure;
     return merged;
   }
 
  private:
+  void Abort(const absl::Status& status) {
+    for (auto& rank : ranks_) rank->Abort(status);
+  }
+
   const RankOptions options_;
-  std::vector<std::unique_ptr<RankRunner>> runners_;
+  std::vector<std::unique_ptr<RankThread>> ranks_;
+  int unfinished_ = 0;
 };
 
 }  // namespace

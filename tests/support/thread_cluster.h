@@ -1,5 +1,6 @@
-// A whole cluster inside one test: every rank is a thread with the real rank
-// runner and the real host communicator, without processes or gRPC.
+// A whole cluster inside one test: every rank is a thread with a queue of
+// steps, the real rank runner and the real host communicator, without processes
+// or gRPC. With several stages, steps overlap as they do between machines.
 #ifndef FACET_TESTS_SUPPORT_THREAD_CLUSTER_H_
 #define FACET_TESTS_SUPPORT_THREAD_CLUSTER_H_
 

@@ -1,0 +1,128 @@
+// What a serving engine does to be fast changes no answer: steps handed over
+// before the one before is back, prompts whose first pages another sequence
+// filled, and both on every number of ranks.
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gtest/gtest.h"
+#include "tests/invariance/tiny_models.h"
+#include "tests/support/forward.h"
+
+namespace facet {
+namespace {
+
+class ServingTest : public testing::TestWithParam<std::string> {
+ protected:
+  ServingTest()
+      : prompts_(TinyPrompts(GetParam())), forward_(TinyForward(GetParam())) {
+    // Long enough for two pages and the window to lie behind its end.
+    TokenIds longest;
+    while (longest.size() < 100) {
+      for (const TokenIds& prompt : prompts_) {
+        longest.insert(longest.end(), prompt.begin(), prompt.end());
+      }
+    }
+    longest.resize(100);
+    prompts_.push_back(longest);
+  }
+
+  std::vector<TokenIds> prompts_;
+  ForwardOptions forward_;
+};
+
+TEST_P(ServingTest, StepsAheadOfTheirTokensChangeNothing) {
+  for (bool greedy : {true, false}) {
+    ContinueOptions what;
+    what.count = 12;
+    what.sampling.logprob = true;
+    what.sampling.top_logprobs = 2;
+    if (!greedy) {
+      what.sampling.temperature = 1.0f;
+      what.sampling.seed = 11;
+      what.sampling.top_p = 0.95f;
+    }
+    const auto one = TinyCluster(GetParam(), 1, 1);
+    ASSERT_NE(one, nullptr);
+    const auto plain = Continue(*one, prompts_, what, forward_);
+    ASSERT_TRUE(plain.ok()) << plain.status();
+    what.pipelined = true;
+    for (int tp : {1, 2, 4}) {
+      for (int pp : {1, 2, 3}) {
+        const auto cluster = TinyCluster(GetParam(), tp, pp);
+        ASSERT_NE(cluster, nullptr);
+        const auto ahead = Continue(*cluster, prompts_, what, forward_);
+        ASSERT_TRUE(ahead.ok()) << ahead.status();
+        EXPECT_EQ(Difference(*plain, *ahead), "")
+            << "tp " << tp << " pp " << pp << (greedy ? " greedy" : "");
+      }
+    }
+  }
+}
+
+// One sequence alone is as many steps ahead of itself as the executor takes.
+TEST_P(ServingTest, OneSequenceMayRunAheadOfItself) {
+  ContinueOptions what;
+  what.count = 20;
+  const std::vector<TokenIds> prompt = {prompts_.back()};
+  const auto one = TinyCluster(GetParam(), 1, 1);
+  const auto plain = Continue(*one, prompt, what, forward_);
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  what.pipelined = true;
+  for (int pp : {1, 2, 3}) {
+    const auto cluster = TinyCluster(GetParam(), 2, pp);
+    ASSERT_NE(cluster, nullptr);
+    const auto ahead = Continue(*cluster, prompt, what, forward_);
+    ASSERT_TRUE(ahead.ok()) << ahead.status();
+    EXPECT_EQ(Difference(*plain, *ahead), "") << "pp " << pp;
+  }
+}
+
+// 32 and 64 lie beyond the window of every one of these models, so sliding
+// pages in front are missing on purpose.
+TEST_P(ServingTest, PagesThatAnotherSequenceFilledGiveTheSameBits) {
+  const std::vector<TokenIds> prompts = {prompts_.back()};
+  const int64_t length = static_cast<int64_t>(prompts[0].size());
+  ContinueOptions what;
+  what.count = 8;
+  what.sampling.logprob = true;
+  const auto one = TinyCluster(GetParam(), 1, 1);
+  ASSERT_NE(one, nullptr);
+  const auto logits = LogitsOf(*one, prompts, forward_);
+  ASSERT_TRUE(logits.ok()) << logits.status();
+  const auto plain = Continue(*one, prompts, what, forward_);
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  for (const auto& [tp, pp] : std::vector<std::pair<int, int>>{
+           {1, 1}, {2, 1}, {1, 2}, {2, 2}, {1, 3}, {4, 3}}) {
+    const auto cluster = TinyCluster(GetParam(), tp, pp);
+    ASSERT_NE(cluster, nullptr);
+    for (int64_t shared : {32, 64, 96}) {
+      const std::string where =
+          absl::StrCat("tp ", tp, " pp ", pp, " shared ", shared);
+      ForwardOptions hit = forward_;
+      hit.shared = shared;
+      hit.chunk = shared == 32 ? 7 : 0;
+      const auto got = LogitsOf(*cluster, prompts, hit);
+      ASSERT_TRUE(got.ok()) << got.status() << where;
+      const int64_t begin = shared * hit.vocab_size;
+      EXPECT_EQ(
+          0, std::memcmp((*got)[0].data() + begin, (*logits)[0].data() + begin,
+                         (length - shared) * hit.vocab_size * sizeof(float)))
+          << where;
+      what.pipelined = pp > 1;
+      const auto tokens = Continue(*cluster, prompts, what, hit);
+      ASSERT_TRUE(tokens.ok()) << tokens.status();
+      EXPECT_EQ(Difference(*plain, *tokens), "") << where;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(AllSizes, ServingTest,
+                         testing::Values("dense-tiny", "moe-tiny", "e2b-tiny",
+                                         "e4b-tiny"),
+                         [](const auto& info) { return TinyName(info.param); });
+
+}  // namespace
+}  // namespace facet
