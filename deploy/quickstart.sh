@@ -28,15 +28,17 @@ model=deploy/demo-model
 
 say "2/3  Starting a coordinator and two workers with the demo model"
 # Fixed ports only for a server that stays; a passing one takes free ports.
+http=127.0.0.1:0
 grpc=127.0.0.1:0
 control=127.0.0.1:0
 if [[ $stay -eq 1 ]]; then
+  http=127.0.0.1:8000
   grpc=127.0.0.1:8001
   control=127.0.0.1:8002
 fi
 ready=$(mktemp)
-"$facet" serve --model "$model" --workers=2 --grpc="$grpc" \
-  --control="$control" >"$ready" &
+"$facet" serve --model "$model" --workers=2 --http="$http" \
+  --grpc="$grpc" --control="$control" >"$ready" &
 server=$!
 stop() {
   kill -TERM "$server" 2>/dev/null || true

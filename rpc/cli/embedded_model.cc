@@ -4,6 +4,7 @@
 
 #include "absl/time/clock.h"
 #include "kernels/base/status_macros.h"
+#include "rpc/cli/cluster_metrics.h"
 #include "rpc/cli/load_progress.h"
 
 namespace facet {
@@ -30,6 +31,12 @@ absl::StatusOr<std::unique_ptr<EmbeddedModel>> EmbeddedModel::Start(
   limits.max_step_tokens = cluster.chunk_tokens;
   limits.max_sequences = cluster.max_sequences;
   limits.max_queue = options.max_queue;
+  ClusterMetricsOptions metrics;
+  if (options.text) metrics.model_name = model->text_model_->name;
+  metrics.numerics = cluster.numerics;
+  metrics.vllm_names = options.vllm_metrics;
+  model->metrics_ = MakeClusterMetrics(*model->cluster_, metrics);
+
   const Tokenizer* const tokenizer =
       options.text ? model->text_model_->tokenizer.get() : nullptr;
   model->engine_ = Engine::Create(&model->cluster_->executor(),

@@ -10,6 +10,7 @@
 #include "rpc/coordinator/engine.h"
 #include "rpc/coordinator/front_door.h"
 #include "rpc/coordinator/text_model.h"
+#include "rpc/metrics/serving_metrics.h"
 
 namespace facet {
 
@@ -21,6 +22,7 @@ struct EmbeddedModelOptions {
   std::string chat_format = "auto";
   int max_queue = 1024;
   bool always_report_loading = false;
+  bool vllm_metrics = false;  // show metrics under vLLM's names too
 };
 
 class EmbeddedModel {
@@ -35,6 +37,8 @@ class EmbeddedModel {
   Engine& engine() { return *engine_; }
   const FrontDoor& front_door() const { return *front_door_; }
   Cluster& cluster() { return *cluster_; }
+  // Of the engine.
+  const ServingMetrics& metrics() const { return *metrics_; }
   double load_seconds() const { return load_seconds_; }
 
  private:
@@ -42,6 +46,7 @@ class EmbeddedModel {
 
   std::unique_ptr<TextModel> text_model_;
   std::unique_ptr<Cluster> cluster_;
+  std::unique_ptr<ServingMetrics> metrics_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<FrontDoor> front_door_;
   double load_seconds_ = 0;

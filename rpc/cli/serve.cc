@@ -16,8 +16,11 @@
 #include "rpc/cli/embedded_model.h"
 #include "rpc/cli/model_flags.h"
 #include "rpc/cli/verb.h"
+#include "rpc/control/build_id.h"
 #include "rpc/control/listen_address.h"
 #include "rpc/coordinator/inference_server.h"
+#include "rpc/http/http_server.h"
+#include "rpc/http/serving_routes.h"
 #include "rpc/worker/signal_watcher.h"
 
 namespace facet {
@@ -33,6 +36,7 @@ struct ServeFlags {
   std::string join_timeout = "5m";
   int max_sequences = 64;
   int max_queue = 1024;
+  bool vllm_metrics = false;
 };
 
 // Between the thread that hears of signals and the one that serves.
@@ -64,8 +68,13 @@ class StopRequest {
                              [this] { return asked_; });
   }
 
+  bool asked() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return asked_;
+  }
+
  private:
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
   bool serving_ = false;
   bool asked_ = false;
@@ -141,7 +150,31 @@ absl::StatusOr<EmbeddedModelOptions> MakeOptions(const ServeFlags& flags) {
   options.chat_format = flags.model.chat_format;
   options.max_queue = flags.max_queue;
   options.always_report_loading = true;
+  options.vllm_metrics = flags.vllm_metrics;
   return options;
+}
+
+absl::Status Health(EmbeddedModel& model) {
+  FACET_RETURN_IF_ERROR(model.engine().health());
+  return model.cluster().health();
+}
+
+// Null where --http is off. `model` and `stop` outlive the server.
+absl::StatusOr<std::unique_ptr<HttpServer>> StartHttp(const ServeFlags& flags,
+                                                      EmbeddedModel* model,
+                                                      const StopRequest* stop) {
+  if (flags.http == "off") return nullptr;
+  ServingRoutesOptions routes;
+  routes.metrics = [model] { return model->metrics().Text(); };
+  routes.health = [model] { return Health(*model); };
+  routes.ready = [stop] {
+    return stop->asked() ? absl::UnavailableError("shutting down")
+                         : absl::OkStatus();
+  };
+  routes.version = kVersion;
+  FACET_ASSIGN_OR_RETURN(routes.build, BuildId());
+  return HttpServer::Start(flags.http, MakeServingRoutes(std::move(routes)),
+                           HttpServerOptions());
 }
 
 absl::Status Serve(const ServeFlags& flags) {
@@ -151,6 +184,9 @@ absl::Status Serve(const ServeFlags& flags) {
                          MakeOptions(flags));
   // Before the weights are read, since that may take minutes.
   FACET_RETURN_IF_ERROR(Annotate(CheckCanListen(flags.grpc), "--grpc"));
+  if (flags.http != "off") {
+    FACET_RETURN_IF_ERROR(Annotate(CheckCanListen(flags.http), "--http"));
+  }
   const int world =
       options.cluster.parallelism.pp_size * options.cluster.parallelism.tp_size;
   if (options.cluster.remote_workers || world > 1) {
@@ -169,15 +205,17 @@ absl::Status Serve(const ServeFlags& flags) {
       const auto server,
       InferenceServer::Start(flags.grpc, &model->front_door(),
                              InferenceServiceOptions()));
+  FACET_ASSIGN_OR_RETURN(const auto http, StartHttp(flags, model.get(), &stop));
   PrintScreen(flags, model.get());
   stop.BeginServing();
-  std::printf("ready http=- grpc=%s\n", server->address().c_str());
+  std::printf("ready http=%s grpc=%s\n",
+              http == nullptr ? "off" : http->address().c_str(),
+              server->address().c_str());
   std::fflush(stdout);
 
   absl::Status health;
   while (health.ok() && !stop.WaitFor(absl::Milliseconds(100))) {
-    health = model->engine().health();
-    if (health.ok()) health = model->cluster().health();
+    health = Health(*model);
   }
   server->SetServing(false);
   if (health.ok()) {
@@ -189,6 +227,7 @@ absl::Status Serve(const ServeFlags& flags) {
     model->engine().Drain(absl::Seconds(1));
   }
   server->Shutdown(absl::Seconds(2));
+  if (http != nullptr) http->Shutdown(absl::Seconds(1));
   return health;
 }
 
@@ -211,7 +250,12 @@ int RunServe(int argc, char** argv) {
   app->add_option("--control", flags.control, "HOST:PORT for workers")
       ->capture_default_str();
   app->add_option("--http", flags.http,
-                  "HOST:PORT for HTTP clients; not served by this version");
+                  "HOST:PORT for /metrics, /healthz, /readyz and /version; or "
+                  "off")
+      ->capture_default_str();
+  app->add_flag("--vllm-metrics", flags.vllm_metrics,
+                "Show metrics under vLLM's names too, for dashboards that know "
+                "them");
   app->add_option("--expect-workers", flags.expect_workers,
                   "Wait for this many `facet worker` to join");
   app->add_option("--join-timeout", flags.join_timeout,

@@ -15,7 +15,7 @@ int RunVersion(int argc, char** argv) {
       "  facet version\n");
   return RunVerb(app.get(), argc, argv, []() -> absl::Status {
     FACET_ASSIGN_OR_RETURN(const std::string build, BuildId());
-    std::printf("facet 0.1 build %s\n", build.c_str());
+    std::printf("facet %s build %s\n", kVersion, build.c_str());
     return absl::OkStatus();
   });
 }

@@ -9,6 +9,8 @@
 
 namespace facet {
 
+inline constexpr char kVersion[] = "0.1";
+
 // The first 16 hex digits of the SHA-256 of this process's executable, or the
 // value of FACET_BUILD_ID where the environment has one.
 absl::StatusOr<std::string> BuildId();

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import urllib.request
 
 FACET = os.path.abspath(sys.argv[1])
 GOLDEN = os.path.abspath("tests/testdata/golden")
@@ -307,6 +308,7 @@ class Answers(Files):
         embedded = self.generate("--model", DENSE, "--tokens", self.tokens)
         server = subprocess.Popen(
             [FACET, "serve", "--model", DENSE, "--workers=2",
+             "--http=127.0.0.1:0", "--vllm-metrics",
              "--grpc=127.0.0.1:0", "--control=127.0.0.1:0", "--grace=5s"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         try:
@@ -314,10 +316,18 @@ class Answers(Files):
             ready = server.stdout.readline().decode()
             self.assertTrue(ready.startswith("ready http="), ready)
             address = ready.split("grpc=")[1].split()[0]
+            http = ready.split("http=")[1].split()[0]
             served = self.generate("--server", address, "--tokens", self.tokens)
             self.assertEqual(served["outputs"], embedded["outputs"])
             bad = facet("generate", "--server", address, "--prompt=")
             self.assertEqual(bad.returncode, 2, bad.stderr)
+            for path, expected in (("healthz", b"ok"), ("readyz", b"ok"),
+                                   ("version", b'"version"'),
+                                   ("metrics", b"\nfacet:build_info{"),
+                                   ("metrics", b"\nvllm:kv_cache_usage_perc{")):
+                with urllib.request.urlopen(f"http://{http}/{path}",
+                                            timeout=TIMEOUT) as answer:
+                    self.assertIn(expected, answer.read())
             server.send_signal(signal.SIGTERM)
             _, errors = server.communicate(timeout=TIMEOUT)
             self.assertEqual(server.returncode, 0, errors)
