@@ -1,0 +1,43 @@
+// When the stages of a pipeline are done with a step, in simulated time.
+//
+// A stage takes steps in order, one at a time, each once the stage before has
+// handed it over. A step that continues a sequence with kSampledToken waits in
+// front of the first stage until the last one has drawn that token.
+#ifndef FACET_SCHEDULER_SIMULATE_PIPELINE_CLOCK_H_
+#define FACET_SCHEDULER_SIMULATE_PIPELINE_CLOCK_H_
+
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "runtime/plan/step_plan.h"
+#include "scheduler/simulate/step_cost.h"
+
+namespace facet {
+
+class PipelineClock {
+ public:
+  PipelineClock(const ModelFigures& model, const MachineFigures& machine,
+                int stages);
+
+  // Runs `plan`, which the workers receive at `now_s`. Returns the time at
+  // which the last stage is done.
+  double Run(const StepPlan& plan, double now_s);
+
+  // New workers at `now_s`: nothing is under way.
+  void Reset(double now_s);
+
+  // Seconds in which stages worked, all of them together.
+  double busy_s() const { return busy_s_; }
+
+ private:
+  const ModelFigures model_;
+  const MachineFigures machine_;
+  std::vector<double> free_s_;  // by stage: done with all steps so far
+  // When the last token of a sequence was drawn.
+  absl::flat_hash_map<SequenceId, double> drawn_s_;
+  double busy_s_ = 0;
+};
+
+}  // namespace facet
+
+#endif  // FACET_SCHEDULER_SIMULATE_PIPELINE_CLOCK_H_
