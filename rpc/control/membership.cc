@@ -168,20 +168,29 @@ void Membership::Receive(int member, Member& from, WorkerMessage message) {
       changed_.notify_all();
     }
   } else if (auto* piece = std::get_if<LogitsPiece>(&message)) {
-    if (collector_ != nullptr) {
-      accepted = collector_->Add(from.rank, std::move(*piece));
-    }
+    accepted = ReceivePart(from.rank, std::move(*piece));
+  } else if (auto* logprobs = std::get_if<PromptLogprobsPiece>(&message)) {
+    accepted = ReceivePart(from.rank, std::move(*logprobs));
   } else if (auto* result = std::get_if<StepResult>(&message)) {
-    if (collector_ != nullptr) {
-      accepted = collector_->Add(from.rank, std::move(*result));
-      if (accepted.ok() && collector_->complete()) changed_.notify_all();
-    }
+    accepted = ReceivePart(from.rank, std::move(*result));
   }
   // A failed step leaves answers on their way that nobody waits for.
   if (!accepted.ok() && failure_.ok()) {
     from.explained = true;
     Record(member, Weight::kCause, accepted);
   }
+}
+
+template <typename Part>
+absl::Status Membership::ReceivePart(int rank, Part part) {
+  for (UnfinishedStep& step : unfinished_) {
+    if (step.collector.answered(rank)) continue;
+    FACET_RETURN_IF_ERROR(step.collector.Add(rank, std::move(part)));
+    if (step.collector.complete()) changed_.notify_all();
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "sent a part of step ", part.step, " out of turn: it owes no answer"));
 }
 
 void Membership::ReportProgress() {
@@ -249,9 +258,7 @@ void Membership::Tick() {
       member.link->Cancel();
       continue;
     }
-    // A step on its way says more than a heartbeat would.
-    if (collector_ == nullptr &&
-        now - member.spoken >= options_.heartbeat_interval) {
+    if (now - member.spoken >= options_.heartbeat_interval) {
       member.spoken = now;
       member.link->Send(Heartbeat{});
     }
@@ -340,32 +347,46 @@ absl::Status Membership::AssignAndWaitUntilReady(
   return SettleFailure(lock);
 }
 
-absl::StatusOr<StepResult> Membership::RunStep(const StepPlan& plan,
-                                               int64_t vocab_size,
-                                               absl::Duration timeout) {
-  StepCollector collector(&plan, world_size(), vocab_size);
+absl::Status Membership::GiveUpSteps(const absl::Status& status) {
+  unfinished_.clear();
+  return status;
+}
+
+absl::Status Membership::StartStep(const StepPlan& plan, int64_t vocab_size) {
   std::vector<std::shared_ptr<WorkerLink>> links;
   Lock lock(mutex_);
-  if (!failure_.ok()) return SettleFailure(lock);
-  if (leaving_) return absl::UnavailableError("the cluster has been shut down");
-  const absl::Time deadline = absl::Now() + timeout;
-  collector_ = &collector;
+  if (!failure_.ok()) return GiveUpSteps(SettleFailure(lock));
+  if (leaving_) {
+    return GiveUpSteps(
+        absl::UnavailableError("the cluster has been shut down"));
+  }
+  UnfinishedStep& step =
+      unfinished_.emplace_back(plan, world_size(), vocab_size);
+  step.oldest_since = absl::Now();
   for (int member : member_of_rank_) {
     members_[member].spoken = options_.clock();
     links.push_back(members_[member].link);
   }
   // Answers may come while the last plans go out.
   lock.unlock();
-  const CoordinatorMessage message(plan);
   for (const std::shared_ptr<WorkerLink>& link : links) {
-    if (link != nullptr) link->Send(message);
+    if (link != nullptr) link->Send(step.message);
   }
-  lock.lock();
-  // A shutdown lets the step end, unless the workers are gone without it.
+  return absl::OkStatus();
+}
+
+absl::StatusOr<StepResult> Membership::FinishStep(absl::Duration timeout) {
+  Lock lock(mutex_);
+  FACET_CHECK(!unfinished_.empty());
+  StepCollector& collector = unfinished_.front().collector;
+  const absl::Time deadline = unfinished_.front().oldest_since + timeout;
+  // A shutdown lets the steps end, unless the workers are gone without them.
   while (!collector.complete() && failure_.ok() && !(leaving_ && AllGone())) {
     if (changed_.wait_until(lock, Until(deadline)) == std::cv_status::timeout &&
         absl::Now() >= deadline && !collector.complete()) {
+      if (leaving_) break;
       const std::vector<int> missing = collector.Missing();
+      const auto& plan = std::get<StepPlan>(unfinished_.front().message);
       Record(member_of_rank_[missing[0]], Weight::kCause,
              absl::DeadlineExceededError(
                  absl::StrCat("step ", plan.step, " has no answer after ",
@@ -374,10 +395,19 @@ absl::StatusOr<StepResult> Membership::RunStep(const StepPlan& plan,
                               absl::StrJoin(missing, ", "))));
     }
   }
-  collector_ = nullptr;
-  if (collector.complete()) return collector.Take();
-  if (leaving_) return absl::UnavailableError("the cluster is being shut down");
-  return SettleFailure(lock);
+  if (collector.complete()) {
+    absl::StatusOr<StepResult> result = collector.Take();
+    if (!result.ok()) {
+      Declare(result.status());
+      return GiveUpSteps(leaving_ ? result.status() : SettleFailure(lock));
+    }
+    unfinished_.pop_front();
+    if (!unfinished_.empty()) unfinished_.front().oldest_since = absl::Now();
+    return result;
+  }
+  return GiveUpSteps(
+      leaving_ ? absl::UnavailableError("the cluster is being shut down")
+               : SettleFailure(lock));
 }
 
 absl::Status Membership::SettleFailure(Lock& lock) {
@@ -411,6 +441,10 @@ absl::Status Membership::health() const {
 
 void Membership::Fail(const absl::Status& status) {
   Lock lock(mutex_);
+  Declare(status);
+}
+
+void Membership::Declare(const absl::Status& status) {
   if (leaving_ || settled_ || weight_ == Weight::kCause) return;
   weight_ = Weight::kCause;
   failure_ = status;

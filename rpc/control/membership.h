@@ -7,6 +7,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -78,12 +79,20 @@ class Membership : public WorkerEvents {
   absl::Status AssignAndWaitUntilReady(
       const std::vector<WorkerAssignment>& assignments);
 
-  // Sends `plan` to all and joins what they answer. One thread at a time.
+  // Sends `plan` to all, behind the steps before it. One thread at a time calls
+  // StartStep() and FinishStep(); after an error of either no step is
+  // unfinished.
   //
-  // Errors: UNAVAILABLE, with rank, host and reason, when a worker is lost or
-  // has not answered after `timeout`; from then on every call fails so at once.
-  absl::StatusOr<StepResult> RunStep(const StepPlan& plan, int64_t vocab_size,
-                                     absl::Duration timeout);
+  // Errors: UNAVAILABLE, with rank, host and reason, once a worker is lost;
+  // from then on every call fails so at once.
+  absl::Status StartStep(const StepPlan& plan, int64_t vocab_size);
+
+  // Waits until all have answered the oldest unfinished step and joins what
+  // they said. REQUIRES: there is one.
+  //
+  // Errors: as above, also when the step has no answer `timeout` after it
+  // became the oldest.
+  absl::StatusOr<StepResult> FinishStep(absl::Duration timeout);
 
   // OK, or why this world is of no more use.
   absl::Status health() const;
@@ -109,6 +118,17 @@ class Membership : public WorkerEvents {
     absl::Time spoken;       // last message to it
     bool explained = false;  // it said itself why it fails
   };
+  struct UnfinishedStep {
+    UnfinishedStep(const StepPlan& plan, int world_size, int64_t vocab_size)
+        : message(plan),
+          collector(&std::get<StepPlan>(message), world_size, vocab_size) {}
+    UnfinishedStep(const UnfinishedStep&) = delete;
+    UnfinishedStep& operator=(const UnfinishedStep&) = delete;
+
+    const CoordinatorMessage message;
+    StepCollector collector;
+    absl::Time oldest_since;
+  };
   // How well a loss explains the failure of the world: a worker that complains
   // of its peers is a symptom, a broken stream a hint, an exit the cause.
   enum class Weight { kNone, kSymptom, kHint, kCause };
@@ -118,7 +138,14 @@ class Membership : public WorkerEvents {
   absl::Status CheckBuildAndMode(const WorkerRegistration& registration) const;
   std::string Describe(int member) const;
   void Record(int member, Weight weight, const absl::Status& status);
+  void Declare(const absl::Status& status);  // Fail() under mutex_
   void Receive(int member, Member& from, WorkerMessage message);
+  // Gives a part of an answer to the step it is of: each rank answers the steps
+  // in their order.
+  template <typename Part>
+  absl::Status ReceivePart(int rank, Part part);
+  // No step is unfinished any more; returns `status`.
+  absl::Status GiveUpSteps(const absl::Status& status);
   void ReportProgress();
   // Waits until the failure is explained or no explanation can be expected,
   // tells the other workers, and returns it.
@@ -138,7 +165,8 @@ class Membership : public WorkerEvents {
   absl::Time failed_at_;
   bool settled_ = false;
   bool leaving_ = false;
-  StepCollector* collector_ = nullptr;  // of the step that runs
+  // Oldest first. Added to and taken from by the thread that runs steps alone.
+  std::deque<UnfinishedStep> unfinished_;
   absl::Time last_tick_;
 };
 

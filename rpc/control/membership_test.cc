@@ -112,9 +112,22 @@ class MembershipTest : public testing::Test {
       }
       meanwhile();
     });
-    auto result = members.RunStep(plan, 100, absl::Seconds(30));
+    EXPECT_TRUE(members.StartStep(plan, 100).ok());
+    auto result = members.FinishStep(absl::Seconds(30));
     workers.join();
     return result;
+  }
+
+  static StepPlan Plan(uint64_t step) {
+    StepPlan plan;
+    plan.step = step;
+    return plan;
+  }
+
+  static StepResult Answer(uint64_t step) {
+    StepResult answer;
+    answer.step = step;
+    return answer;
   }
 
   absl::Time now_ = absl::UnixEpoch();
@@ -240,6 +253,155 @@ TEST_F(MembershipTest, AShutdownLetsTheStepEnd) {
   closer.join();
   EXPECT_TRUE(result.ok()) << result.status();
   EXPECT_FALSE(links_[0]->cancelled());
+}
+
+// A rank of an early stage may be steps ahead of the last stage's.
+TEST_F(MembershipTest, AnswersToSeveralStepsMayInterleaveBetweenRanks) {
+  for (const std::vector<int>& order : std::vector<std::vector<int>>{
+           {0, 0, 0, 1, 1, 1}, {1, 0, 0, 1, 0, 1}, {0, 1, 0, 1, 0, 1}}) {
+    links_.clear();
+    const auto members = Ready(Options({"t", "t"}));
+    for (uint64_t step : {5, 6, 7}) {
+      ASSERT_TRUE(members->StartStep(Plan(step), 100).ok());
+    }
+    EXPECT_EQ(links_[1]->Count<StepPlan>(), 3);
+    uint64_t next[2] = {5, 5};
+    for (int member : order) members->OnMessage(member, Answer(next[member]++));
+    for (uint64_t step : {5, 6, 7}) {
+      const auto result = members->FinishStep(absl::Seconds(30));
+      ASSERT_TRUE(result.ok()) << result.status();
+      EXPECT_EQ(result->step, step);
+    }
+    EXPECT_TRUE(members->health().ok());
+  }
+}
+
+TEST_F(MembershipTest, ARankAnswersItsStepsInTheirOrder) {
+  const auto members = Ready(Options({"t", "t"}));
+  for (uint64_t step : {1, 2}) {
+    ASSERT_TRUE(members->StartStep(Plan(step), 100).ok());
+  }
+  members->OnMessage(1, Answer(2));
+  EXPECT_THAT(
+      std::string(members->health().message()),
+      AllOf(HasSubstr("worker 1"), HasSubstr("step 2, expected step 1")));
+  EXPECT_FALSE(members->FinishStep(absl::Seconds(30)).ok());
+}
+
+TEST_F(MembershipTest, ASecondAnswerToAStepIsAFailure) {
+  const auto members = Ready(Options({"t", "t"}));
+  for (uint64_t step : {1, 2}) {
+    ASSERT_TRUE(members->StartStep(Plan(step), 100).ok());
+  }
+  members->OnMessage(0, Answer(1));
+  members->OnMessage(1, Answer(1));
+  EXPECT_TRUE(members->FinishStep(absl::Seconds(30)).ok());
+  members->OnMessage(0, Answer(1));
+  EXPECT_THAT(
+      std::string(members->health().message()),
+      AllOf(HasSubstr("worker 0"), HasSubstr("step 1, expected step 2")));
+}
+
+TEST_F(MembershipTest, AnAnswerBehindTheLastStepIsAFailure) {
+  const auto members = Ready(Options({"t", "t"}));
+  ASSERT_TRUE(members->StartStep(Plan(1), 100).ok());
+  members->OnMessage(0, Answer(1));
+  members->OnMessage(0, Answer(2));
+  EXPECT_THAT(std::string(members->health().message()),
+              AllOf(HasSubstr("worker 0"), HasSubstr("owes no answer")));
+}
+
+TEST_F(MembershipTest, ALostWorkerVoidsAllUnfinishedSteps) {
+  const auto members = Ready(Options({"t", "t"}));
+  for (uint64_t step : {1, 2, 3}) {
+    ASSERT_TRUE(members->StartStep(Plan(step), 100).ok());
+  }
+  for (int member : {0, 1}) members->OnMessage(member, Answer(1));
+  members->OnMessage(0, Answer(2));
+  members->OnMessage(1, WorkerFailed{absl::DataLossError("bad page")});
+  // What was answered in full before is still good.
+  EXPECT_TRUE(members->FinishStep(absl::Seconds(30)).ok());
+  const absl::Status lost = members->FinishStep(absl::Seconds(30)).status();
+  EXPECT_EQ(lost.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(lost.message()), HasSubstr("bad page"));
+  // Answers that were on their way change nothing.
+  members->OnMessage(0, Answer(3));
+  EXPECT_EQ(members->StartStep(Plan(4), 100), lost);
+}
+
+TEST_F(MembershipTest, AStepsTimeCountsFromWhenItBecameTheOldest) {
+  const auto members = Ready(Options({"t", "t"}));
+  for (uint64_t step : {1, 2}) {
+    ASSERT_TRUE(members->StartStep(Plan(step), 100).ok());
+  }
+  absl::SleepFor(absl::Milliseconds(400));
+  for (int member : {0, 1}) members->OnMessage(member, Answer(1));
+  EXPECT_TRUE(members->FinishStep(absl::Milliseconds(300)).ok());
+  members->OnMessage(0, Answer(2));
+  const absl::Time before = absl::Now();
+  const absl::Status late =
+      members->FinishStep(absl::Milliseconds(300)).status();
+  EXPECT_GE(absl::Now() - before, absl::Milliseconds(250));
+  EXPECT_THAT(std::string(late.message()),
+              HasSubstr("step 2 has no answer after 300ms from rank 1"));
+}
+
+TEST_F(MembershipTest, AResultWithoutItsTokensIsAFailure) {
+  const auto members = Ready(Options({"t", "t"}));
+  StepPlan plan = Plan(1);
+  plan.slices.resize(1);
+  plan.slices[0].tokens = {3};
+  plan.slices[0].sample = true;
+  ASSERT_TRUE(members->StartStep(plan, 100).ok());
+  for (int member : {0, 1}) members->OnMessage(member, Answer(1));
+  const absl::Status status = members->FinishStep(absl::Seconds(30)).status();
+  EXPECT_THAT(std::string(status.message()), HasSubstr("no token"));
+  EXPECT_EQ(members->health(), status);
+}
+
+// Heartbeats go on while steps run: a rank that is done with its part hears
+// nothing else until the others are.
+TEST_F(MembershipTest, ALongStepDoesNotSilenceTheCoordinator) {
+  const auto members = Ready(Options({"t", "t"}));
+  ASSERT_TRUE(members->StartStep(Plan(1), 100).ok());
+  for (int i = 0; i < 5; ++i) {
+    now_ += absl::Seconds(1);
+    for (int member : {0, 1}) members->OnMessage(member, Heartbeat{});
+    members->Tick();
+  }
+  EXPECT_EQ(links_[0]->Count<Heartbeat>(), 5);
+}
+
+TEST_F(MembershipTest, AShutdownLetsAllUnfinishedStepsEnd) {
+  const auto members = Ready(Options({"t", "t"}));
+  for (uint64_t step : {1, 2}) {
+    ASSERT_TRUE(members->StartStep(Plan(step), 100).ok());
+  }
+  std::thread closer([&] { members->Shutdown("done", absl::Seconds(20)); });
+  while (links_[1]->Count<WorkerShutdown>() == 0) std::this_thread::yield();
+  for (int member : {0, 1}) {
+    for (uint64_t step : {1, 2}) members->OnMessage(member, Answer(step));
+    members->OnGone(member, absl::OkStatus());
+  }
+  closer.join();
+  EXPECT_TRUE(members->FinishStep(absl::Seconds(30)).ok());
+  EXPECT_TRUE(members->FinishStep(absl::Seconds(30)).ok());
+  EXPECT_EQ(members->StartStep(Plan(3), 100).code(),
+            absl::StatusCode::kUnavailable);
+}
+
+TEST_F(MembershipTest, AShutdownEndsStepsWhoseWorkersAreGone) {
+  const auto members = Ready(Options({"t", "t"}));
+  for (uint64_t step : {1, 2}) {
+    ASSERT_TRUE(members->StartStep(Plan(step), 100).ok());
+  }
+  std::thread closer([&] { members->Shutdown("done", absl::Seconds(20)); });
+  while (links_[1]->Count<WorkerShutdown>() == 0) std::this_thread::yield();
+  members->OnMessage(0, Answer(1));
+  for (int member : {0, 1}) members->OnGone(member, absl::OkStatus());
+  closer.join();
+  EXPECT_EQ(members->FinishStep(absl::Seconds(30)).status().code(),
+            absl::StatusCode::kUnavailable);
 }
 
 TEST_F(MembershipTest, AShutdownCancelsStreamsThatStay) {

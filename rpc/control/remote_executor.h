@@ -1,5 +1,6 @@
 // The Executor of a world of workers: sends each plan to all of them and joins
-// their answers.
+// their answers. Plans are sent as they come, so that workers have the next one
+// when they are done with one.
 #ifndef FACET_RPC_CONTROL_REMOTE_EXECUTOR_H_
 #define FACET_RPC_CONTROL_REMOTE_EXECUTOR_H_
 
@@ -17,11 +18,13 @@ namespace facet {
 struct RemoteExecutorOptions {
   KvPoolSizes pools;
   int64_t vocab_size = 0;
+  int stages = 1;  // of the pipeline
   // Refuses plans before any worker sees them: ValidateStepPlan() with the
   // model and the pools.
   std::function<absl::Status(const StepPlan& plan)> validate;
-  // A step without a result after this long is a lost world. Far above any
-  // real step: dead and stopped workers are noticed by their streams.
+  // A step without a result so long after it became the oldest unfinished one
+  // is a lost world. Far above any real step: dead and stopped workers are
+  // noticed by their streams.
   absl::Duration step_timeout = absl::Minutes(10);
 };
 

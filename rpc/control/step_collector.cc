@@ -1,6 +1,7 @@
 #include "rpc/control/step_collector.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -9,6 +10,24 @@
 
 namespace facet {
 namespace {
+
+int64_t Count(const SequenceSlice& slice) {
+  return static_cast<int64_t>(slice.tokens.size());
+}
+
+// How many prompt log-probabilities the slice may bring, and whether it must
+// bring them all. Where the prompt ends with the slice, at most the last
+// position has no next token; where it ended before, more have none.
+struct PromptShare {
+  int64_t most = 0;
+  bool all = false;
+};
+
+PromptShare PromptShareOf(const SequenceSlice& slice) {
+  if (slice.prompt_logprobs < 0) return {0, true};
+  if (slice.next_prompt_token >= 0) return {Count(slice), true};
+  return {Count(slice) - 1, false};
+}
 
 int64_t Elements(const LogitsBlock& block) {
   return block.rows * (block.vocab_end - block.vocab_begin);
@@ -34,8 +53,17 @@ absl::Status CheckStep(uint64_t expected, uint64_t found) {
 
 StepCollector::StepCollector(const StepPlan* plan, int world_size,
                              int64_t vocab_size)
-    : plan_(plan), vocab_size_(vocab_size), ranks_(world_size) {
+    : plan_(plan),
+      vocab_size_(vocab_size),
+      ranks_(world_size),
+      prompt_logprobs_(plan->slices.size(), 0) {
   result_.step = plan->step;
+  result_.rank_compute.resize(world_size);
+  for (const SequenceSlice& slice : plan->slices) {
+    if (slice.logits == LogitsWanted::kNone) continue;
+    const bool all = slice.logits == LogitsWanted::kAll;
+    logits_wanted_ += (all ? Count(slice) : 1) * vocab_size;
+  }
 }
 
 const SequenceSlice* StepCollector::Slice(SequenceId sequence) const {
@@ -71,7 +99,7 @@ absl::Status StepCollector::Add(int rank, LogitsPiece piece) {
         absl::StrCat("sent logits of sequence ", block.sequence.value,
                      ", which the step asks none of"));
   }
-  const int64_t end = slice->start + static_cast<int64_t>(slice->tokens.size());
+  const int64_t end = slice->start + Count(*slice);
   const int64_t begin =
       slice->logits == LogitsWanted::kLast ? end - 1 : slice->start;
   if (block.first_position < begin || block.rows > end - block.first_position) {
@@ -89,12 +117,67 @@ absl::Status StepCollector::Add(int rank, LogitsPiece piece) {
     return absl::InvalidArgumentError(absl::StrCat(
         "sent logits that begin at offset ", piece.offset, ", expected 0"));
   }
+  // Each value once: blocks of one rank do not overlap.
+  from.logits += Elements(block);
+  if (Elements(block) == 0 || from.logits > logits_wanted_) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "sent a block of ", Elements(block), " logits, ", from.logits,
+        " in all, expected 1 to ", logits_wanted_, " in all"));
+  }
   from.blocks.push_back(block);
   if (static_cast<int64_t>(piece.values.size()) == Elements(block)) {
     from.blocks.back().values = std::move(piece.values);
   } else {
     from.blocks.back().values.reserve(Elements(block));
     from.blocks.back().values = piece.values;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status StepCollector::CheckPromptLogprob(const PromptLogprob& entry) {
+  const std::vector<SequenceSlice>& slices = plan_->slices;
+  while (prompt_slice_ < slices.size() &&
+         !(slices[prompt_slice_].sequence == entry.sequence)) {
+    ++prompt_slice_;
+  }
+  const std::string what =
+      absl::StrCat("sent the log-probability of position ", entry.position,
+                   " of sequence ", entry.sequence.value);
+  if (prompt_slice_ == slices.size()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        what, ", which has no slice or comes in front of the one before"));
+  }
+  const SequenceSlice& slice = slices[prompt_slice_];
+  int64_t& count = prompt_logprobs_[prompt_slice_];
+  const int64_t most = PromptShareOf(slice).most;
+  if (count == most || entry.position != slice.start + 1 + count) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(what, ", expected ", most, " from position ",
+                     slice.start + 1, " on, of which ", count, " have come"));
+  }
+  if (static_cast<int>(entry.top.size()) > slice.prompt_logprobs) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(what, " with ", entry.top.size(), " tokens, expected ",
+                     slice.prompt_logprobs));
+  }
+  ++count;
+  return absl::OkStatus();
+}
+
+absl::Status StepCollector::Add(int rank, PromptLogprobsPiece piece) {
+  FACET_RETURN_IF_ERROR(CheckStep(plan_->step, piece.step));
+  if (ranks_[rank].answered) {
+    return absl::InvalidArgumentError(
+        "sent prompt log-probabilities after its result");
+  }
+  if (prompt_rank_ >= 0 && prompt_rank_ != rank) {
+    return absl::InvalidArgumentError(
+        "sent prompt log-probabilities though another rank did");
+  }
+  for (PromptLogprob& entry : piece.logprobs) {
+    FACET_RETURN_IF_ERROR(CheckPromptLogprob(entry));
+    prompt_rank_ = rank;
+    result_.prompt_logprobs.push_back(std::move(entry));
   }
   return absl::OkStatus();
 }
@@ -115,6 +198,7 @@ absl::Status StepCollector::Add(int rank, StepResult result) {
     result_.tokens = std::move(result.tokens);
   }
   result_.compute = std::max(result_.compute, result.compute);
+  result_.rank_compute[rank] = result.compute;
   from.answered = true;
   ++answered_;
   return absl::OkStatus();
@@ -128,8 +212,7 @@ std::vector<int> StepCollector::Missing() const {
   return missing;
 }
 
-absl::StatusOr<StepResult> StepCollector::Take() {
-  FACET_CHECK(complete());
+absl::Status StepCollector::CheckTokens() const {
   size_t next = 0;
   for (const SequenceSlice& slice : plan_->slices) {
     if (!slice.sample) continue;
@@ -145,6 +228,21 @@ absl::StatusOr<StepResult> StepCollector::Take() {
     return absl::InternalError(absl::StrCat("step ", plan_->step, ": ",
                                             result_.tokens.size(),
                                             " tokens, expected ", next));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<StepResult> StepCollector::Take() {
+  FACET_CHECK(complete());
+  FACET_RETURN_IF_ERROR(CheckTokens());
+  for (size_t i = 0; i < plan_->slices.size(); ++i) {
+    const PromptShare share = PromptShareOf(plan_->slices[i]);
+    if (share.all && prompt_logprobs_[i] != share.most) {
+      return absl::InternalError(absl::StrCat(
+          "step ", plan_->step, ": ", prompt_logprobs_[i],
+          " prompt log-probabilities of sequence ",
+          plan_->slices[i].sequence.value, ", expected ", share.most));
+    }
   }
   for (Rank& rank : ranks_) {
     for (LogitsBlock& block : rank.blocks) {

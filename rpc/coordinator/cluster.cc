@@ -123,6 +123,7 @@ class RemoteCluster : public Cluster {
     RemoteExecutorOptions executor;
     executor.pools = known.pools;
     executor.vocab_size = known.model.vocab_size;
+    executor.stages = known.plan.options().pp_size;
     executor.step_timeout = options.step_timeout;
     executor.validate = [&known](const StepPlan& plan) {
       return ValidateStepPlan(plan, known.model, known.pools);

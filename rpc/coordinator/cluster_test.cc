@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -59,6 +60,8 @@ StepPlan Plan(uint64_t step, std::vector<int32_t> tokens, int64_t start) {
   slice.start = start;
   slice.sample = true;
   if (start == 0) {
+    slice.begins = SequenceStart();
+    slice.begins->prompt_tokens = static_cast<int64_t>(slice.tokens.size());
     slice.new_sliding_pages = {{0}};
     slice.new_global_pages = {{0}};
     slice.logits = LogitsWanted::kAll;
@@ -123,6 +126,54 @@ TEST(ClusterTest, WorkerProcessesGiveTheBitsOfOneProcess) {
     options.parallelism.tp_size = 1;
     options.parallelism.pp_size = 2;
     ExpectSameAnswer(options, expected);
+  }
+}
+
+// The steps of Generate(), each handed over as soon as the executor takes it:
+// what it needs of the token before, it takes from the worker that drew it.
+absl::StatusOr<std::vector<int32_t>> GenerateAhead(Executor& executor) {
+  const std::vector<int32_t> prompt = {2, 10, 30, 20, 40, 50, 11, 12};
+  std::vector<int32_t> tokens;
+  uint64_t started = 0;
+  for (uint64_t step = 1; step <= 12; ++step) {
+    const uint64_t last = step + static_cast<uint64_t>(executor.stages());
+    while (started < std::min<uint64_t>(12, last)) {
+      ++started;
+      StepPlan plan =
+          started == 1
+              ? Plan(1, prompt, 0)
+              : Plan(started, {kSampledToken},
+                     static_cast<int64_t>(prompt.size() + started) - 2);
+      plan.completed = step - 1;
+      const absl::Status status = executor.Start(plan);
+      if (!status.ok()) return status;
+    }
+    const absl::StatusOr<StepResult> result = executor.Finish();
+    if (!result.ok()) return result.status();
+    EXPECT_EQ(result->step, step);
+    tokens.push_back(result->tokens[0].token);
+  }
+  return tokens;
+}
+
+TEST(ClusterTest, StepsAheadOfTheirTokensDrawTheSameOnes) {
+  for (const char* model : {kDense, kE2b}) {
+    SCOPED_TRACE(model);
+    ClusterOptions options = Options(model);
+    const Answer expected = AnswerOf(options);
+    for (const auto& [pp, tp] :
+         std::vector<std::pair<int, int>>{{1, 1}, {1, 2}, {2, 1}, {2, 2}}) {
+      SCOPED_TRACE(testing::Message() << "pp " << pp << " tp " << tp);
+      options.parallelism.pp_size = pp;
+      options.parallelism.tp_size = tp;
+      auto cluster = Cluster::Start(options);
+      ASSERT_TRUE(cluster.ok()) << cluster.status();
+      EXPECT_EQ((*cluster)->executor().stages(), pp);
+      const auto tokens = GenerateAhead((*cluster)->executor());
+      ASSERT_TRUE(tokens.ok()) << tokens.status();
+      EXPECT_EQ(*tokens, expected.tokens);
+      EXPECT_TRUE((*cluster)->Shutdown().ok());
+    }
   }
 }
 

@@ -70,9 +70,10 @@ class WorkerGroupTest : public testing::Test {
 
   static std::unique_ptr<Executor> MakeExecutor(
       WorkerGroup& group, absl::Duration timeout = absl::Minutes(1),
-      int64_t vocab_size = 1000) {
+      int64_t vocab_size = 1000, int stages = 1) {
     RemoteExecutorOptions options;
     options.vocab_size = vocab_size;
+    options.stages = stages;
     options.step_timeout = timeout;
     options.validate = [](const StepPlan& plan) -> absl::Status {
       if (plan.slices.empty()) return absl::InvalidArgumentError("empty");
@@ -90,6 +91,7 @@ class WorkerGroupTest : public testing::Test {
       slice.tokens = {5};
       slice.start = static_cast<int64_t>(step);
       slice.sample = true;
+      if (step == 1) slice.begins = SequenceStart();
       plan.slices.push_back(std::move(slice));
     }
     return plan;
@@ -172,6 +174,94 @@ TEST_F(WorkerGroupTest, AKilledWorkerEndsTheStepThatWaitsForIt) {
   EXPECT_LT(absl::Now() - again, absl::Milliseconds(500));
   // The worker that hung was aborted: it leaves without being killed.
   EXPECT_TRUE((*group)->Shutdown().ok());
+}
+
+TEST_F(WorkerGroupTest, StepsRunAheadOfTheirResults) {
+  for (int stages : {1, 2}) {
+    SCOPED_TRACE(stages);
+    WorkerGroupOptions options = Options(2);
+    options.common.parallelism.pp_size = stages;
+    options.common.parallelism.tp_size = 2 / stages;
+    auto group = Start("", options);
+    ASSERT_TRUE(group.ok()) << group.status();
+    const auto executor = MakeExecutor(**group, absl::Minutes(1), 1000, stages);
+    EXPECT_EQ(executor->stages(), stages);
+    uint64_t started = 0;
+    for (uint64_t step = 1; step <= 300; ++step) {
+      while (started < step + static_cast<uint64_t>(stages)) {
+        ASSERT_TRUE(executor->Start(Decode(++started)).ok());
+      }
+      const absl::StatusOr<StepResult> result = executor->Finish();
+      ASSERT_TRUE(result.ok()) << result.status();
+      EXPECT_EQ(result->step, step);
+      EXPECT_EQ(result->rank_compute.size(), 2u);
+      ASSERT_EQ(result->tokens.size(), 3u);
+      for (const SampledToken& token : result->tokens) {
+        EXPECT_EQ(token.token,
+                  FakeToken(token.sequence, static_cast<int64_t>(step), 1000));
+      }
+    }
+    // Workers finish what they were given before they leave.
+    EXPECT_TRUE((*group)->Shutdown().ok());
+    for (int i = 0; i < stages; ++i) EXPECT_TRUE(executor->Finish().ok());
+  }
+}
+
+TEST_F(WorkerGroupTest, AWorkerThatDiesVoidsAllUnfinishedSteps) {
+  auto group = Start("hang_at_step=2", Options(2));
+  ASSERT_TRUE(group.ok()) << group.status();
+  const auto executor = MakeExecutor(**group);
+  ASSERT_TRUE(executor->Execute(Decode(1)).ok());
+  const auto workers = (*group)->members().registrations();
+  ASSERT_TRUE(executor->Start(Decode(2)).ok());
+  ASSERT_TRUE(executor->Start(Decode(3)).ok());
+  kill(static_cast<pid_t>(workers[1].pid), SIGKILL);
+  const absl::Status status = executor->Finish().status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(Message(status),
+              AllOf(HasSubstr("worker 1"), HasSubstr("killed by signal 9")));
+  EXPECT_EQ(executor->Start(Decode(4)), status);
+  EXPECT_TRUE((*group)->Shutdown().ok());
+}
+
+TEST_F(WorkerGroupTest, ARefusedPlanVoidsThoseBeforeItAndHarmsNothing) {
+  auto group = Start("compute=20000", Options(2));
+  ASSERT_TRUE(group.ok()) << group.status();
+  const auto executor = MakeExecutor(**group);
+  ASSERT_TRUE(executor->Start(Decode(1)).ok());
+  EXPECT_EQ(executor->Start(StepPlan()).code(),
+            absl::StatusCode::kInvalidArgument);
+  for (uint64_t step = 2; step <= 4; ++step) {
+    const absl::StatusOr<StepResult> result = executor->Execute(Decode(step));
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(result->step, step);
+  }
+}
+
+// Above gRPC's own limit of 4 MiB.
+TEST_F(WorkerGroupTest, AStepFullOfMasksArrivesWhole) {
+  auto group = Start("", Options(2));
+  ASSERT_TRUE(group.ok()) << group.status();
+  const auto executor = MakeExecutor(**group);
+  StepPlan plan = Decode(1, 300);
+  for (SequenceSlice& slice : plan.slices) {
+    slice.mask = std::make_shared<TokenMask>(4096, ~uint64_t{0});
+  }
+  const absl::StatusOr<StepResult> result = executor->Execute(plan);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->tokens.size(), 300u);
+}
+
+TEST_F(WorkerGroupTest, AStepTooLargeForAMessageReachesNoWorker) {
+  auto group = Start("", Options(2));
+  ASSERT_TRUE(group.ok()) << group.status();
+  const auto executor = MakeExecutor(**group);
+  StepPlan plan = Decode(1, 3000);
+  const auto mask = std::make_shared<TokenMask>(4096, ~uint64_t{0});
+  for (SequenceSlice& slice : plan.slices) slice.mask = mask;
+  EXPECT_EQ(executor->Execute(plan).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(executor->Execute(Decode(1)).ok());
 }
 
 TEST_F(WorkerGroupTest, AnIdleWorkersDeathShowsInHealth) {

@@ -16,6 +16,9 @@ namespace {
 
 constexpr char kAsked[] = "asked to leave";
 
+// A place and a farewell, and some.
+constexpr int kMostOtherMessages = 4;
+
 bool IsRequestToLeave(const absl::Status& status) {
   return status.code() == absl::StatusCode::kCancelled &&
          status.message() == kAsked;
@@ -46,9 +49,16 @@ absl::Status WorkerSession::Run(CommPort port) {
   link_->Send(options_.registration);
   std::thread reader([this] { ReadMessages(); });
   std::thread heart([this] { SendHeartbeats(); });
+  std::thread sender([this] { SendResults(); });
 
   absl::Status status = TakePlace(std::move(port));
   if (status.ok()) status = RunSteps();
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    ran_all_ = true;
+    result_ready_.notify_all();
+  }
+  sender.join();
 
   absl::Status farewell = status;
   {
@@ -56,7 +66,7 @@ absl::Status WorkerSession::Run(CommPort port) {
     over_ = true;
     loading_ = false;
     if (!leave_.empty()) farewell = absl::CancelledError(leave_);
-    changed_.notify_all();
+    ending_.notify_all();
   }
   heart.join();
   if (!farewell.ok() && !IsRequestToLeave(farewell)) {
@@ -183,15 +193,43 @@ absl::Status WorkerSession::RunStep(const StepPlan& plan) {
     if (!result.ok() && !lost_.ok()) return lost_;
   }
   FACET_RETURN_IF_ERROR(result.status());
-  for (const LogitsBlock& block : result->logits) {
-    for (LogitsPiece& piece : CutLogits(plan.step, block)) {
-      if (!link_->Send(std::move(piece))) break;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    outbox_.push_back(*std::move(result));
+  }
+  result_ready_.notify_all();
+  return absl::OkStatus();
+}
+
+void WorkerSession::SendResults() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  while (true) {
+    result_ready_.wait(lock, [this] { return !outbox_.empty() || ran_all_; });
+    if (outbox_.empty()) return;
+    StepResult result = std::move(outbox_.front());
+    outbox_.pop_front();
+    sending_ = true;
+    lock.unlock();
+    SendResult(std::move(result));
+    lock.lock();
+    sending_ = false;
+    --owed_;
+  }
+}
+
+void WorkerSession::SendResult(StepResult result) {
+  for (const LogitsBlock& block : result.logits) {
+    for (LogitsPiece& piece : CutLogits(result.step, block)) {
+      if (!link_->Send(std::move(piece))) return;
     }
   }
-  result->logits.clear();
-  // A failed send shows as the end of the stream in Next().
-  link_->Send(*std::move(result));
-  return absl::OkStatus();
+  result.logits.clear();
+  for (PromptLogprobsPiece& piece :
+       CutPromptLogprobs(result.step, std::move(result.prompt_logprobs))) {
+    if (!link_->Send(std::move(piece))) return;
+  }
+  result.prompt_logprobs.clear();
+  link_->Send(std::move(result));
 }
 
 void WorkerSession::ReadMessages() {
@@ -203,11 +241,40 @@ void WorkerSession::ReadMessages() {
     }
     std::lock_guard<std::mutex> lock(mutex_);
     heard_ = absl::Now();
-    if (std::holds_alternative<Heartbeat>(*message)) continue;
-    if (std::holds_alternative<WorkerAssignment>(*message)) accepted_ = true;
-    inbox_.push_back(*std::move(message));
+    const absl::Status received = Receive(*std::move(message));
+    if (!received.ok() && lost_.ok()) {
+      lost_ = received;
+      if (runner_ != nullptr) runner_->Abort(lost_);
+    }
     changed_.notify_all();
+    if (!received.ok()) return;
   }
+}
+
+absl::Status WorkerSession::Receive(CoordinatorMessage message) {
+  if (over_ || std::holds_alternative<Heartbeat>(message)) {
+    return absl::OkStatus();
+  }
+  if (const auto* plan = std::get_if<StepPlan>(&message)) {
+    if (owed_ == most_owed_) {
+      return absl::InternalError(absl::StrCat("the coordinator sent step ",
+                                              plan->step, " while ", owed_,
+                                              " steps are unfinished"));
+    }
+    ++owed_;
+  } else if (++other_messages_ > kMostOtherMessages) {
+    return absl::InternalError(absl::StrCat(
+        "the coordinator sent ", other_messages_,
+        " messages that are no steps, expected at most ", kMostOtherMessages));
+  }
+  if (const auto* place = std::get_if<WorkerAssignment>(&message)) {
+    accepted_ = true;
+    // One more than it has unfinished: it may have a result before this end
+    // knows that it was sent.
+    most_owed_ = place->parallelism.pp_size + 2;
+  }
+  inbox_.push_back(std::move(message));
+  return absl::OkStatus();
 }
 
 void WorkerSession::Lose(const absl::Status& status) {
@@ -223,15 +290,17 @@ void WorkerSession::Lose(const absl::Status& status) {
 void WorkerSession::SendHeartbeats() {
   std::unique_lock<std::mutex> lock(mutex_);
   while (!over_) {
-    changed_.wait_for(lock,
-                      absl::ToChronoMilliseconds(options_.heartbeat_interval),
-                      [this] { return over_; });
+    ending_.wait_for(lock,
+                     absl::ToChronoMilliseconds(options_.heartbeat_interval),
+                     [this] { return over_; });
     if (over_ || !lost_.ok()) return;
     const bool silent = !running_ && !loading_ &&
                         absl::Now() - heard_ > options_.coordinator_timeout;
+    // A result on its way says as much, and may wait for the network.
+    const bool speak = !sending_;
     lock.unlock();
     // A stream that takes nothing more wakes the reader, which knows why.
-    if (silent || !link_->Send(Heartbeat{})) link_->Cancel();
+    if (silent || (speak && !link_->Send(Heartbeat{}))) link_->Cancel();
     lock.lock();
     if (silent && lost_.ok()) {
       lost_ = absl::UnavailableError(

@@ -27,9 +27,12 @@ struct WorkerSessionOptions {
   absl::Duration coordinator_timeout = absl::Seconds(30);
 };
 
-// Three threads: the caller's loads and runs steps, one reads, so that the loss
-// of the coordinator aborts a step that waits for a peer, and one sends
-// heartbeats.
+// Four threads: the caller's loads and runs steps, one reads, so that the loss
+// of the coordinator aborts a step that waits for a peer, one sends heartbeats,
+// and one sends results while the next step runs.
+//
+// Steps that come while one runs wait their turn. A coordinator knows when it
+// has sent enough: more than pp_size + 1 unfinished steps end the session.
 class WorkerSession {
  public:
   // `link` and `parts` outlive the session.
@@ -41,8 +44,8 @@ class WorkerSession {
   // what went wrong; the coordinator has been told if it was there to hear it.
   absl::Status Run(CommPort port);
 
-  // Lets the running step finish, tells the coordinator why, and makes Run()
-  // return OK. From any thread.
+  // Lets the running step finish but none that waits, tells the coordinator
+  // why, and makes Run() return OK. From any thread.
   void Leave(const std::string& reason);
 
   // The coordinator took this worker.
@@ -58,6 +61,12 @@ class WorkerSession {
   // The next message but heartbeats; an error when the session is over.
   absl::StatusOr<CoordinatorMessage> Next();
   void ReadMessages();
+  // Errors: INTERNAL for a message that no coordinator would send. Under
+  // mutex_.
+  absl::Status Receive(CoordinatorMessage message);
+  void SendResults();
+  // In pieces; a failed send shows as the end of the stream in Next().
+  void SendResult(StepResult result);
   void SendHeartbeats();
   void Lose(const absl::Status& status);
 
@@ -66,8 +75,17 @@ class WorkerSession {
   const WorkerSessionOptions options_;
 
   mutable std::mutex mutex_;
-  std::condition_variable changed_;
+  // One per waiting thread: a step wakes those alone it is for.
+  std::condition_variable changed_;       // inbox_, leave_ or lost_
+  std::condition_variable result_ready_;  // outbox_ or ran_all_
+  std::condition_variable ending_;        // over_
   std::deque<CoordinatorMessage> inbox_;
+  std::deque<StepResult> outbox_;
+  bool sending_ = false;  // a result, from the outbox
+  bool ran_all_ = false;  // nothing comes into the outbox any more
+  int owed_ = 0;          // plans whose result has not been sent
+  int most_owed_ = 0;     // by an honest coordinator; 0 before there is a place
+  int other_messages_ = 0;  // that came, heartbeats and plans apart
   bool accepted_ = false;
   bool loading_ = false;
   bool running_ = false;  // a step

@@ -22,6 +22,7 @@ class FakeRunner : public RankRunner {
 
   absl::StatusOr<StepResult> Run(const StepPlan& plan) override {
     const absl::Time start = absl::Now();
+    idle_ = start - ended_;
     while (absl::Now() - start < options_.compute) {
     }
     if (options_.sleep > absl::ZeroDuration()) absl::SleepFor(options_.sleep);
@@ -32,7 +33,8 @@ class FakeRunner : public RankRunner {
     }
     if (odd && plan.step == options_.hang_at_step) return WaitForAbort();
     StepResult result = Answer(plan);
-    result.compute = absl::Now() - start;
+    ended_ = absl::Now();
+    result.compute = ended_ - start;
     return result;
   }
 
@@ -62,6 +64,9 @@ class FakeRunner : public RankRunner {
         token.sequence = slice.sequence;
         token.token = FakeToken(slice.sequence, slice.start + count - 1,
                                 options_.vocab_size);
+        if (slice.sampling.logprob) {
+          token.logprob = static_cast<float>(absl::ToDoubleMicroseconds(idle_));
+        }
         result.tokens.push_back(std::move(token));
       }
       if (slice.logits == LogitsWanted::kNone) continue;
@@ -84,6 +89,8 @@ class FakeRunner : public RankRunner {
 
   const FakeWorkerOptions options_;
   const RankOptions rank_;
+  absl::Time ended_ = absl::Now();
+  absl::Duration idle_;
   std::mutex mutex_;
   std::condition_variable changed_;
   absl::Status aborted_;

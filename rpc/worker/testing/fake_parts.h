@@ -1,6 +1,7 @@
 // A worker without a model, for tests and benchmarks of what stands around it:
 // its tokens are a function of sequence and position, its logits of the
-// element.
+// element. For log-probabilities of drawn tokens it gives the microseconds
+// between its last step's end and this one's beginning.
 #ifndef FACET_RPC_WORKER_TESTING_FAKE_PARTS_H_
 #define FACET_RPC_WORKER_TESTING_FAKE_PARTS_H_
 
