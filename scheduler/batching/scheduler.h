@@ -30,7 +30,6 @@
 
 #include <cstdint>
 #include <deque>
-#include <list>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -39,7 +38,13 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "runtime/plan/step_plan.h"
+#include "scheduler/batching/admission.h"
+#include "scheduler/batching/check_request.h"
+#include "scheduler/batching/planned_step.h"
+#include "scheduler/batching/prefill_budget.h"
 #include "scheduler/batching/request.h"
+#include "scheduler/batching/sequence.h"
+#include "scheduler/batching/waiting_queue.h"
 #include "scheduler/pages/page_table.h"
 
 namespace facet {
@@ -51,8 +56,8 @@ struct SchedulerLimits {
   int64_t max_positions = 0;  // the model's context
   int max_step_tokens = 512;
   int max_sequences = 64;  // running at once
-  // Most tokens of one slice that sends its logits back whole: bounds a step's
-  // reply, which is vocab_size floats per token.
+  // Rows of logits that one step sends back whole: bounds its reply, which is
+  // vocab_size floats per row.
   int max_logits_rows = 512;
   int micro_batches = 1;  // pipeline stages
   // Steps planned and not applied, the one being planned included: stages + 1
@@ -61,9 +66,6 @@ struct SchedulerLimits {
   // Across requests; samples of one request share always.
   bool prefix_cache = true;
 };
-
-// Requests that one unit of priority is worth.
-inline constexpr int64_t kPriorityStride = 64;
 
 // Pages of one pool.
 struct PoolUse {
@@ -92,12 +94,12 @@ class Scheduler {
   // thread may ask.
   //
   // Errors: INVALID_ARGUMENT for an empty prompt, a token id out of range,
-  // max_tokens below 1 (0 with prompt_logits), or a prompt that the context or
-  // the KV memory cannot hold.
+  // max_tokens below 1 (0 when rows of the prompt are wanted), another value
+  // out of range, or a prompt that the context or the KV memory cannot hold.
   absl::Status Check(const SequenceRequest& request) const;
 
   // The most positions one sequence can have.
-  int64_t MostPositions() const { return most_positions_; }
+  int64_t MostPositions() const { return request_limits_.most_positions; }
 
   // Queues a request. max_tokens is cut to what context and KV memory leave
   // beside the prompt; the sequence then ends with kLength.
@@ -127,51 +129,66 @@ class Scheduler {
   absl::StatusOr<std::vector<SequenceUpdate>> Apply(StepResult result);
 
   // Steps planned and not applied.
-  int unapplied() const { return planned_.has_value() ? 1 : 0; }
+  int unapplied() const { return static_cast<int>(unapplied_.size()); }
 
   // The workers have lost all pages and tables: forgets the cache and the
   // unapplied steps, and computes every running sequence anew, in order.
   void Restart();
 
   SchedulerStats stats() const;
-  int waiting() const { return static_cast<int>(waiting_.size()); }
+  int waiting() const { return waiting_.size(); }
   int running() const { return static_cast<int>(running_.size()); }
-  const PageTable& pages() const { return pages_; }
 
  private:
-  struct Sequence {
-    SequenceId id;
-    SequenceRequest request;  // its prompt moved to `tokens`
-    int64_t prompt_length = 0;
-    std::vector<int32_t> tokens;  // prompt and answer
-    int64_t computed = 0;         // of tokens: their K/V are in pages
-    int64_t in_flight = 0;        // of tokens: being computed
-    PageDemand reserved;
-    SequencePages pages;
-    int64_t pending() const {
-      return static_cast<int64_t>(tokens.size()) - computed - in_flight;
-    }
-    bool prefilling() const { return computed == 0 || pending() != 1; }
-  };
-  using SequenceList = std::list<Sequence>;
+  // Moves waiting sequences into the running ones as far as they fit.
+  void Admit();
+  void Start(Sequence* sequence, const CachedPrefix& prefix);
+  // Takes a running sequence's pages; it waits again, at its old place.
+  void Preempt(Sequence* sequence);
+  // Takes its pages and what its present run has come to.
+  void StopRunning(Sequence* sequence);
+  // Ends its run or its wait, and forgets it.
+  void End(Sequence* sequence);
 
-  // Adds the next `count` tokens of `sequence` to `plan`.
-  void PlanSlice(Sequence* sequence, int64_t count, StepPlan* plan);
-  // The pages the oldest waiting request can ever need, if it may start now.
-  std::optional<PageDemand> RoomForNext() const;
-  void End(SequenceList::iterator sequence);
+  // Sets Sequence::chunk of all running ones.
+  void ChooseChunks();
+  int64_t ChooseDecodes();
+  void ChoosePrefills(int64_t budget);
+  // The most tokens that the next slice of a prefilling sequence may have.
+  int64_t MostPrefill(const Sequence& sequence) const;
+  // Shares what has been cached since it was admitted. REQUIRES: not begun.
+  void LookAgainForPrefix(Sequence* sequence);
+  // False: it was the last in order and has given up its own pages.
+  bool MakeRoom(Sequence* sequence);
+  SequenceSlice PlanSlice(Sequence* sequence, PlannedSlice* planned);
+  SequenceStart BeginningOf(const Sequence& sequence) const;
+
+  // What `slice` has brought `sequence`, whose run is the slice's.
+  SequenceUpdate ApplySlice(Sequence* sequence, const PlannedSlice& slice,
+                            SampledToken* token);
+
   const SchedulerLimits limits_;
-  int64_t most_positions_ = 0;
+  RequestLimits request_limits_;
+  int max_running_ = 0;
   PageTable pages_;
-  PageDemand reserved_;  // of all running sequences
+  Admission admission_;
 
-  SequenceList waiting_;  // oldest first
-  SequenceList running_;  // oldest first
-  absl::flat_hash_map<SequenceId, SequenceList::iterator> by_id_;  // running
+  absl::flat_hash_map<SequenceId, std::unique_ptr<Sequence>> sequences_;
+  WaitingQueue waiting_;
+  std::vector<Sequence*> running_;      // in order
+  std::vector<int> micro_batch_sizes_;  // running ones
+  int next_micro_batch_ = 0;
+  std::vector<PrefillWish> wishes_;  // kept for its memory
 
-  uint64_t next_step_ = 1;
-  std::optional<StepPlan> planned_;   // not yet applied
+  std::deque<PlannedStep> unapplied_;
   std::vector<SequenceId> finished_;  // not yet told to the workers
+  uint64_t next_step_ = 1;
+  uint64_t completed_ = 0;
+  uint64_t next_run_ = 1;
+  int64_t arrivals_ = 0;
+  int64_t preemptions_ = 0;
+  int64_t prefix_queries_ = 0;
+  int64_t prefix_hits_ = 0;
 };
 
 }  // namespace facet

@@ -1,8 +1,5 @@
 #include "scheduler/batching/scheduler.h"
 
-#include <map>
-#include <random>
-
 #include "gtest/gtest.h"
 #include "runtime/executor/fake_executor.h"
 
@@ -10,27 +7,6 @@ namespace facet {
 namespace {
 
 constexpr int64_t kVocab = 97;
-
-std::vector<int32_t> RandomPrompt(std::mt19937* random, int64_t length) {
-  std::vector<int32_t> prompt(length);
-  for (int32_t& token : prompt) token = (*random)() % kVocab;
-  return prompt;
-}
-
-// The answer when the request has the model to itself.
-std::vector<int32_t> AnswerAlone(const SequenceRequest& request) {
-  std::vector<int32_t> tokens = request.prompt;
-  std::vector<int32_t> answer;
-  while (static_cast<int64_t>(answer.size()) < request.max_tokens) {
-    answer.push_back(FakeExecutor::NextToken(tokens, kVocab));
-    tokens.push_back(answer.back());
-    if (std::count(request.stop_ids.begin(), request.stop_ids.end(),
-                   answer.back()) > 0) {
-      break;
-    }
-  }
-  return answer;
-}
 
 SchedulerLimits SmallLimits() {
   SchedulerLimits limits;
@@ -50,116 +26,6 @@ FakeExecutor ExecutorFor(const SchedulerLimits& limits) {
   options.sliding_window = limits.sliding_window;
   options.max_step_tokens = limits.max_step_tokens;
   return FakeExecutor(options);
-}
-
-// One request as the test sees it.
-struct Expected {
-  SequenceRequest request;
-  std::vector<int32_t> tokens;
-  int64_t logits_rows = 0;
-  bool cancelled = false;
-  int ends = 0;
-};
-
-TEST(SchedulerTest, EveryRequestEndsOnceWithItsOwnTokensHoweverBatched) {
-  for (int run = 0; run < 3000; ++run) {
-    SCOPED_TRACE(testing::Message() << "run (and seed) " << run);
-    std::mt19937 random(run);
-    SchedulerLimits limits;
-    limits.pools.page_tokens = 1 + random() % 8;
-    limits.sliding_window = 1 + random() % 24;
-    limits.pools.global_pages = 1 + random() % 40;
-    limits.pools.sliding_pages = 1 + random() % 40;
-    limits.vocab_size = kVocab;
-    limits.max_positions = 20 + random() % 80;
-    limits.max_step_tokens = 1 + random() % 20;
-    limits.max_sequences = 1 + random() % 6;
-    limits.max_logits_rows = 1 + random() % 5;
-    Scheduler scheduler(limits);
-    FakeExecutor executor = ExecutorFor(limits);
-
-    std::map<uint64_t, Expected> all;
-    size_t to_add = 1 + random() % 12;
-    size_t over = 0;
-    uint64_t next_id = 0;
-    const auto cancel_one = [&] {
-      auto one = all.begin();
-      std::advance(one, random() % all.size());
-      scheduler.Cancel(SequenceId{one->first});
-      if (one->second.ends == 0 && !one->second.cancelled) {
-        one->second.cancelled = true;
-        ++over;
-      }
-    };
-    for (int step = 0; to_add > 0 || over < all.size(); ++step) {
-      ASSERT_LT(step, 20000) << "starved";
-      while (to_add > 0 && random() % 3 == 0) {
-        --to_add;
-        SequenceRequest request;
-        request.prompt = RandomPrompt(&random, 1 + random() % 30);
-        request.max_tokens = 1 + random() % 20;
-        request.prompt_logits = random() % 6 == 0;
-        if (random() % 2 == 0) request.stop_ids = {int32_t(random() % kVocab)};
-        if (!scheduler.Check(request).ok()) {
-          ASSERT_GT(static_cast<int64_t>(request.prompt.size()),
-                    scheduler.MostPositions());
-          continue;
-        }
-        const SequenceId id = {++next_id};
-        scheduler.Add(id, request);
-        request.max_tokens = std::min<int64_t>(
-            request.max_tokens,
-            scheduler.MostPositions() - request.prompt.size() + 1);
-        all[id.value].request = request;
-      }
-      if (!all.empty() && random() % 25 == 0) cancel_one();
-
-      const std::optional<StepPlan> plan = scheduler.PlanStep();
-      if (!plan.has_value()) {
-        ASSERT_EQ(over, all.size()) << "idle with work left";
-        continue;
-      }
-      absl::StatusOr<StepResult> result = executor.Execute(*plan);
-      ASSERT_TRUE(result.ok()) << result.status();
-      if (random() % 40 == 0) cancel_one();
-      auto updates = scheduler.Apply(*std::move(result));
-      ASSERT_TRUE(updates.ok()) << updates.status();
-      for (const SequenceUpdate& update : *updates) {
-        Expected& expected = all.at(update.sequence.value);
-        ASSERT_FALSE(expected.cancelled);
-        ASSERT_EQ(expected.ends, 0);
-        if (update.token) expected.tokens.push_back(update.token->token);
-        for (const LogitsBlock& block : update.logits) {
-          ASSERT_EQ(block.first_position, expected.logits_rows);
-          expected.logits_rows += block.rows;
-        }
-        if (update.end == SequenceEnd::kNotYet) continue;
-        ++expected.ends;
-        ++over;
-      }
-    }
-
-    for (const auto& [id, expected] : all) {
-      if (expected.cancelled) continue;
-      ASSERT_EQ(expected.ends, 1);
-      if (expected.request.prompt_logits) {
-        EXPECT_TRUE(expected.tokens.empty());
-        EXPECT_EQ(expected.logits_rows,
-                  static_cast<int64_t>(expected.request.prompt.size()));
-      } else {
-        EXPECT_EQ(expected.tokens, AnswerAlone(expected.request));
-      }
-    }
-    if (const std::optional<StepPlan> last = scheduler.PlanStep()) {
-      ASSERT_TRUE(executor.Execute(*last).ok());
-    }
-    EXPECT_EQ(executor.sequences(), 0);
-    EXPECT_EQ(executor.pages_held(), 0);
-    EXPECT_EQ(scheduler.pages().sliding().free_pages(),
-              limits.pools.sliding_pages);
-    EXPECT_EQ(scheduler.pages().global().free_pages(),
-              limits.pools.global_pages);
-  }
 }
 
 TEST(SchedulerTest, DecodeGoesBeforePrefillInOneStep) {

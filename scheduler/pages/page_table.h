@@ -1,9 +1,5 @@
-// Which sequence holds which pages of the sliding and the global pool.
-//
-// Page i of a sequence holds its positions [i * page_tokens, (i + 1) *
-// page_tokens). Global layers need all of them; sliding layers only those that
-// a query at or after the next start can see: with a window of W keys, the
-// query's own included, a query at position p sees [p - W + 1, p].
+// Which sequence holds which pages of the sliding and the global pool, and
+// which of them it shares with others by way of the prefix cache.
 #ifndef FACET_SCHEDULER_PAGES_PAGE_TABLE_H_
 #define FACET_SCHEDULER_PAGES_PAGE_TABLE_H_
 
@@ -11,39 +7,31 @@
 #include <deque>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "runtime/plan/step_plan.h"
+#include "scheduler/pages/page_geometry.h"
+#include "scheduler/pages/page_key.h"
 #include "scheduler/pages/page_pool.h"
+#include "scheduler/pages/prefix_cache.h"
 
 namespace facet {
 
-// Pages of each pool.
-struct PageDemand {
-  int64_t sliding = 0;
-  int64_t global = 0;
-};
-
-// How many pages the tokens of a sequence take.
-struct PageGeometry {
-  int page_tokens = 32;
-  int sliding_window = 0;
-
-  // Pages whose positions are all below this page index are out of sight of a
-  // query at `start` and of every later one.
-  int64_t SlidingFirstPage(int64_t start) const;
-
-  // The most pages a sequence of `positions` tokens holds at any time when no
-  // step brings more than `max_chunk` of them. Rises with both arguments.
-  PageDemand MostPages(int64_t positions, int64_t max_chunk) const;
-};
-
 // The pages of one sequence.
 struct SequencePages {
+  PageKeys keys;
   int64_t sliding_first_page = 0;  // page index of sliding.front()
   std::deque<PageId> sliding;
   std::vector<PageId> global;
+  int64_t offered = 0;  // page indices below were offered to the cache
 };
 
-// Both pools. Callers reserve with MostPages(), so a grant never fails.
+// A prefix of a sequence whose pages are cached.
+struct CachedPrefix {
+  int64_t pages = 0;
+  // Pages of it that nobody holds: sharing it leaves so many fewer available.
+  PageDemand idle;
+};
+
 class PageTable {
  public:
   PageTable(const KvPoolSizes& sizes, int sliding_window);
@@ -51,22 +39,72 @@ class PageTable {
   const PageGeometry& geometry() const { return geometry_; }
   const PagePool& sliding() const { return sliding_; }
   const PagePool& global() const { return global_; }
+  PageDemand available() const {
+    return {sliding_.available(), global_.available()};
+  }
 
-  // Prepares `pages` for `slice` (its start and tokens are read): takes back
-  // the sliding pages behind the window of start, then grants what the slice
-  // needs, and notes both in the slice.
+  // Shared ones too.
+  static PageDemand Held(const SequencePages& pages) {
+    return {static_cast<int64_t>(pages.sliding.size()),
+            static_cast<int64_t>(pages.global.size())};
+  }
+
+  // Rises whenever a prefix may have become longer.
+  int64_t cache_version() const { return cache_.version(); }
+
+  // The longest cached prefix of `tokens`, at most `most_pages` pages.
+  CachedPrefix FindPrefix(PageKeys* keys, absl::Span<const int32_t> tokens,
+                          int64_t most_pages) const;
+
+  // Lets `pages` hold what FindPrefix() has just found.
+  // REQUIRES: it holds nothing.
+  void Share(const CachedPrefix& prefix, absl::Span<const int32_t> tokens,
+             SequencePages* pages);
+
+  // Whether `count` tokens from `start` on find pages.
+  bool CanGrant(const SequencePages& pages, int64_t start, int64_t count) const;
+
+  // The pages that a sequence has yet to take until its first `positions`
+  // positions are computed, in steps of at most `max_chunk`.
+  PageDemand StillNeeded(const SequencePages& pages, int64_t positions,
+                         int64_t max_chunk) const;
+
+  // The same for one that is about to share `prefix`, the idle pages of that
+  // included.
+  PageDemand StillNeeded(const CachedPrefix& prefix, int64_t positions,
+                         int64_t max_chunk) const;
+
+  // Prepares `pages` for `slice` (its begins, start and tokens are read): takes
+  // back the sliding pages behind the window of start, then takes what the
+  // slice needs, and notes in the slice what the workers do not know yet.
   //
-  // REQUIRES: the pools have enough free pages; slices of one sequence come in
-  // order without gaps.
+  // REQUIRES: CanGrant(); slices of one sequence come in order without gaps.
   void Grant(SequencePages* pages, SequenceSlice* slice);
 
-  // Takes back all that `pages` holds and leaves it empty.
+  // Positions below `computed` are in their pages: offers the full ones to the
+  // cache. `tokens` are the sequence's, `computed` at least.
+  void Offer(absl::Span<const int32_t> tokens, int64_t computed,
+             SequencePages* pages);
+
+  // Takes back all that `pages` holds; its keys stay.
   void Release(SequencePages* pages);
 
+  // Empties the pools and the cache. REQUIRES: nothing is held.
+  void Forget();
+
  private:
-  PageGeometry geometry_;
+  // Of a sequence that has pages up to index `end`, `sliding` of them in the
+  // sliding pool.
+  PageDemand NeededBehind(int64_t end, int64_t sliding, int64_t positions,
+                          int64_t max_chunk) const;
+  PageId TakeSliding();
+  PageId TakeGlobal();
+
+  const KvPoolSizes sizes_;
+  const PageGeometry geometry_;
   PagePool sliding_;
   PagePool global_;
+  PrefixCache cache_;
 };
 
 }  // namespace facet

@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
-#include "scheduler/pages/page_table.h"
+#include "scheduler/pages/page_geometry.h"
 
 namespace facet {
 namespace {
