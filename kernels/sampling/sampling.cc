@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstring>
 #include <functional>
 #include <limits>
 #include <utility>
@@ -12,6 +11,8 @@
 #include "kernels/base/math.h"
 #include "kernels/base/math64.h"
 #include "kernels/base/variants.h"
+#include "kernels/sampling/falling_key.h"
+#include "kernels/sampling/mass.h"
 #include "kernels/sampling/philox.h"
 #include "kernels/sampling/sampling_variants.h"
 
@@ -21,10 +22,11 @@ namespace {
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 constexpr SamplingVariant kBestFirst[] = {
-    {"avx512", Isa::kAvx512, &MaxLogitAvx512, &SumExpAvx512, &SoftenAvx512},
-    {"avx2", Isa::kAvx2, &MaxLogitAvx2, &SumExpAvx2, &SoftenAvx2},
+    {"avx512", Isa::kAvx512, &MaxLogitAvx512, &SumExpAvx512, &WeighAvx512,
+     &MassAvx512},
+    {"avx2", Isa::kAvx2, &MaxLogitAvx2, &SumExpAvx2, &WeighAvx2, &MassAvx2},
     {"reference", Isa::kReference, &MaxLogitReference, &SumExpReference,
-     &SoftenReference},
+     &WeighReference, &MassReference},
 };
 
 // Logits that share one maximum in TopLogits().
@@ -35,14 +37,6 @@ constexpr size_t kManyCandidates = 4096;
 
 bool Better(const TokenLogit& a, const TokenLogit& b) {
   return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
-}
-
-// Falls as the logit rises; -0 and 0 share a key.
-uint32_t FallingKey(float logit) {
-  const float value = logit + 0.0f;
-  uint32_t bits;
-  std::memcpy(&bits, &value, sizeof(bits));
-  return bits & 0x80000000u ? bits : ~bits & 0x7fffffffu;
 }
 
 // Sorts candidates that stand in rising order of token: least significant digit
@@ -95,16 +89,26 @@ ExpSum Combine(const ExpSum& a, const ExpSum& b) {
   return {max, scaled(a) + scaled(b)};
 }
 
-double Mass(const std::vector<float>& p, size_t count) {
-  double sum = 0;
-  for (size_t i = 0; i < count; ++i) sum += p[i];
-  return sum;
+// Of the best candidate: 1.
+std::vector<float> Weights(absl::Span<const TokenLogit> candidates,
+                           float temperature) {
+  std::vector<float> weights;
+  weights.reserve(candidates.size());
+  for (const TokenLogit& c : candidates) weights.push_back(c.logit);
+  ActiveVariant(kBestFirst)
+      .weigh(weights.data(), static_cast<int64_t>(weights.size()),
+             candidates[0].logit, temperature);
+  return weights;
 }
 
 }  // namespace
 
 absl::Span<const SamplingVariant> SamplingVariants() {
   return RunnableVariants(kBestFirst);
+}
+
+const SamplingVariant& ActiveSamplingVariant() {
+  return ActiveVariant(kBestFirst);
 }
 
 std::vector<TokenLogit> TopLogits(absl::Span<const float> logits, int32_t first,
@@ -188,40 +192,61 @@ int32_t Draw(absl::Span<const TokenLogit> candidates,
   if (!(options.temperature > 0) || !std::isfinite(best)) {
     return candidates[0].token;
   }
-  size_t count = candidates.size();
   if (options.top_k > 0) {
-    count = std::min(count, static_cast<size_t>(options.top_k));
+    candidates = candidates.subspan(0, options.top_k);
   }
-  // Unnormalised: the best one's is 1.
-  std::vector<float> p(count);
-  for (size_t i = 0; i < count; ++i) p[i] = candidates[i].logit;
-  ActiveVariant(kBestFirst)
-      .soften(p.data(), static_cast<int64_t>(count), best, options.temperature);
-  if (options.top_p < 1) {
-    const double wanted = options.top_p * Mass(p, count);
-    double mass = p[0];
-    size_t kept = 1;
-    while (kept < count && mass < wanted) mass += p[kept++];
-    count = kept;
+  uint64_t total = 0;
+  for (const float weight : Weights(candidates, options.temperature)) {
+    total += ToMass(weight);
   }
-  while (count > 1 && p[count - 1] < options.min_p) --count;
-  const double target =
-      Mass(p, count) * UniformAt(options.seed, options.position);
-  double below = 0;
-  for (size_t i = 0; i + 1 < count; ++i) {
-    below += p[i];
-    if (target < below) return candidates[i].token;
-  }
-  return candidates[count - 1].token;
+  return *DrawFromHead(candidates, total, options);
 }
 
-float UniformAt(uint64_t seed, int64_t position) {
+std::optional<int32_t> DrawFromHead(absl::Span<const TokenLogit> head,
+                                    uint64_t total,
+                                    const DrawOptions& options) {
+  FACET_CHECK(!head.empty());
+  const std::vector<float> weights = Weights(head, options.temperature);
+  const uint64_t wanted = ShareOf(total, options.top_p);
+  uint64_t mass = ToMass(weights[0]);
+  size_t kept = 1;
+  bool cut = mass >= wanted;  // nothing behind the head is kept
+  while (!cut && kept < head.size()) {
+    cut = weights[kept] < options.min_p;
+    if (cut) break;
+    mass += ToMass(weights[kept++]);
+    cut = mass >= wanted;
+  }
+  if (!cut) return std::nullopt;
+
+  struct Part {
+    int32_t token;
+    uint64_t mass;
+  };
+  std::vector<Part> parts(kept);
+  for (size_t i = 0; i < kept; ++i) {
+    parts[i] = {head[i].token, ToMass(weights[i])};
+  }
+  std::sort(parts.begin(), parts.end(),
+            [](const Part& a, const Part& b) { return a.token < b.token; });
+  const uint64_t point =
+      PointIn(mass, RandomBitsAt(options.seed, options.position));
+  uint64_t below = 0;
+  for (const Part& part : parts) {
+    below += part.mass;
+    if (point < below) return part.token;
+  }
+  FACET_CHECK(false);
+  return std::nullopt;
+}
+
+uint64_t RandomBitsAt(uint64_t seed, int64_t position) {
   const uint64_t counter = static_cast<uint64_t>(position);
   const std::array<uint32_t, 4> bits = Philox4x32(
       {static_cast<uint32_t>(counter), static_cast<uint32_t>(counter >> 32), 0,
        0},
       {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
-  return static_cast<float>(bits[0] >> 8) * 0x1p-24f;
+  return uint64_t{bits[0]} << 32 | bits[1];
 }
 
 }  // namespace facet

@@ -5,6 +5,7 @@
 #define FACET_KERNELS_SAMPLING_SAMPLING_H_
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "absl/types/span.h"
@@ -51,16 +52,26 @@ struct DrawOptions {
 // Draws one of `candidates` (sorted best first; all of the vocabulary, or at
 // least the top_k best of it). Softmax at `temperature` over the top_k best,
 // then the shortest prefix whose mass reaches top_p, then those with at least
-// min_p times the best one's probability; the best one always stays. The
-// uniform number depends on seed and position alone (UniformAt()).
+// min_p times the best one's probability; the best one always stays. What is
+// left is walked in rising order of token up to a random point, which depends
+// on seed and position alone (RandomBitsAt()). Masses are whole numbers, see
+// mass.h.
 //
 // REQUIRES: candidates is not empty.
 int32_t Draw(absl::Span<const TokenLogit> candidates,
              const DrawOptions& options);
 
-// In [0, 1), 24 bits: Philox4x32-10 (Salmon et al., SC 2011) with the seed as
-// key and the position as counter.
-float UniformAt(uint64_t seed, int64_t position);
+// The same draw, when `head` holds only the best of the candidates and `total`
+// is the mass of all: nothing when it may fall behind the head. top_k is
+// ignored.
+//
+// REQUIRES: head is not empty, its best logit is finite, temperature > 0.
+std::optional<int32_t> DrawFromHead(absl::Span<const TokenLogit> head,
+                                    uint64_t total, const DrawOptions& options);
+
+// 64 bits: Philox4x32-10 (Salmon et al., SC 2011) with the seed as key and the
+// position as counter.
+uint64_t RandomBitsAt(uint64_t seed, int64_t position);
 
 // One implementation of what runs over many logits.
 struct SamplingVariant {
@@ -70,10 +81,13 @@ struct SamplingVariant {
   float (*max)(const float* x, int64_t count);
   // sum exp(x[i] - max)
   float (*sum_exp)(const float* x, int64_t count, float max);
-  // x[i] <- exp((x[i] - best) / temperature)
-  void (*soften)(float* x, int64_t count, float best, float temperature);
+  // x[i] <- exp((x[i] - best) / temperature); 0 for a NaN
+  void (*weigh)(float* x, int64_t count, float best, float temperature);
+  // sum ToMass(weights[i]). REQUIRES: 0 <= weights[i] <= 1, count <= 4096.
+  uint64_t (*mass)(const float* weights, int64_t count);
 };
 absl::Span<const SamplingVariant> SamplingVariants();
+const SamplingVariant& ActiveSamplingVariant();
 
 }  // namespace facet
 

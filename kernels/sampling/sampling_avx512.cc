@@ -10,8 +10,12 @@ float SumExpAvx512(const float* x, int64_t count, float max) {
   return FACET_SIMD::SumExpOf(x, count, max);
 }
 
-void SoftenAvx512(float* x, int64_t count, float best, float temperature) {
-  FACET_SIMD::SoftenAll(x, count, best, temperature);
+void WeighAvx512(float* x, int64_t count, float best, float temperature) {
+  FACET_SIMD::WeighAll(x, count, best, temperature);
+}
+
+uint64_t MassAvx512(const float* weights, int64_t count) {
+  return FACET_SIMD::MassOf(weights, count);
 }
 
 }  // namespace facet

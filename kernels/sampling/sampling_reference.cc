@@ -1,6 +1,7 @@
 #include <limits>
 
 #include "kernels/base/math.h"
+#include "kernels/sampling/mass.h"
 #include "kernels/sampling/sampling_variants.h"
 
 namespace facet {
@@ -20,10 +21,16 @@ float SumExpReference(const float* x, int64_t count, float max) {
   return lanes[0];
 }
 
-void SoftenReference(float* x, int64_t count, float best, float temperature) {
+void WeighReference(float* x, int64_t count, float best, float temperature) {
   for (int64_t i = 0; i < count; ++i) {
-    x[i] = Exp((x[i] - best) / temperature);
+    x[i] = x[i] == x[i] ? Exp((x[i] - best) / temperature) : 0.0f;
   }
+}
+
+uint64_t MassReference(const float* weights, int64_t count) {
+  uint64_t sum = 0;
+  for (int64_t i = 0; i < count; ++i) sum += ToMass(weights[i]);
+  return sum;
 }
 
 }  // namespace facet

@@ -28,11 +28,38 @@ FACET_INLINE float SumExpOf(const float* x, int64_t count, float max) {
   return ReduceAdd(sum);
 }
 
-FACET_INLINE void SoftenAll(float* x, int64_t count, float best,
-                            float temperature) {
+FACET_INLINE void WeighAll(float* x, int64_t count, float best,
+                           float temperature) {
   ForEach16(count, [&](int64_t i, int n) FACET_INLINE_LAMBDA {
-    StoreN(Exp((LoadN(x + i, n) - Set(best)) / Set(temperature)), x + i, n);
+    const F32x16 logit = Max(LoadN(x + i, n), Set(kNothing));
+    StoreN(Exp((logit - Set(best)) / Set(temperature)), x + i, n);
   });
+}
+
+typedef float F32x8 __attribute__((vector_size(32)));
+typedef double F64x8 __attribute__((vector_size(64)));
+
+// Adding and taking away 1.5 * 2^12 rounds an f64 below 2^12 to units of 2^-40;
+// 4096 such numbers up to 1 add up without another rounding.
+FACET_INLINE uint64_t MassOf(const float* weights, int64_t count) {
+  F64x8 sum = {};
+  ForEach16(count, [&](int64_t i, int n) FACET_INLINE_LAMBDA {
+    float buffer[16];
+    const float* from = weights + i;
+    if (n < 16) {
+      Store(LoadN(from, n), buffer);
+      from = buffer;
+    }
+    for (int half = 0; half < 16; half += 8) {
+      F32x8 narrow;
+      std::memcpy(&narrow, from + half, sizeof(narrow));
+      const F64x8 wide = __builtin_convertvector(narrow, F64x8);
+      sum += (wide + 0x1.8p12) - 0x1.8p12;
+    }
+  });
+  double total = 0;
+  for (int i = 0; i < 8; ++i) total += sum[i];
+  return static_cast<uint64_t>(total * 0x1p40);
 }
 
 }  // namespace FACET_SIMD

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "kernels/sampling/mass.h"
 
 namespace facet {
 
@@ -68,11 +69,18 @@ TEST_P(SamplingTest, PrimitivesHaveTheReferencesBits) {
         << count;
     for (float temperature : {0.1f, 0.7f, 1.0f, 2.0f}) {
       std::vector<float> want = x, got = x;
-      reference.soften(want.data(), count, max, temperature);
-      GetParam().soften(got.data(), count, max, temperature);
+      if (count > 5) want[3] = got[3] = kNaN;
+      reference.weigh(want.data(), count, max, temperature);
+      GetParam().weigh(got.data(), count, max, temperature);
       ASSERT_EQ(got, want) << count << " at " << temperature;
+      if (count > 4096) continue;
+      ASSERT_EQ(GetParam().mass(got.data(), count),
+                reference.mass(got.data(), count))
+          << count << " at " << temperature;
     }
   }
+  const std::vector<float> ones(4096, 1.0f);
+  EXPECT_EQ(GetParam().mass(ones.data(), 4096), uint64_t{4096} << 40);
 }
 
 TEST_P(SamplingTest, TopLogitsAreTheHeadOfTheSortedVocabulary) {
@@ -368,18 +376,59 @@ TEST(DrawTest, EveryInstructionSetDrawsTheSameToken) {
   EXPECT_EQ(answers.size(), 1u);
 }
 
-TEST(UniformAtTest, TakesTheFirstWordOfPhilox) {
-  // Seed 0 and position 0: 0x6627e8d5, of which 24 bits count.
-  EXPECT_EQ(UniformAt(0, 0), 0x6627e8 * 0x1p-24f);
+// What stands behind the head may be drawn, or not: it says which.
+TEST(DrawFromHeadTest, AgreesWithDrawOrPasses) {
+  const std::vector<float> logits = RandomLogits(3000, 14);
+  const std::vector<TokenLogit> all = TopLogits(logits, 0, 3000);
+  DrawOptions options;
+  options.seed = 3;
+  int passed = 0, drawn = 0;
+  for (float temperature : {0.1f, 1.0f, 3.0f}) {
+    options.temperature = temperature;
+    uint64_t total = 0;
+    std::vector<float> weights = logits;
+    ActiveSamplingVariant().weigh(weights.data(), 3000, all[0].logit,
+                                  temperature);
+    for (float weight : weights) total += ToMass(weight);
+    for (float top_p : {0.3f, 0.9f, 1.0f}) {
+      for (float min_p : {0.0f, 0.1f, 1e-4f}) {
+        options.top_p = top_p;
+        options.min_p = min_p;
+        for (options.position = 0; options.position < 20; ++options.position) {
+          const auto token = DrawFromHead(
+              absl::MakeConstSpan(all).subspan(0, 50), total, options);
+          ++(token.has_value() ? drawn : passed);
+          if (token.has_value()) {
+            ASSERT_EQ(*token, Draw(all, options));
+          }
+        }
+      }
+    }
+  }
+  EXPECT_GT(passed, 50);
+  EXPECT_GT(drawn, 50);
 }
 
-TEST(UniformAtTest, IsUniformInTheUnitInterval) {
+TEST(MassTest, SharesRoundUpAndPointsStayInside) {
+  EXPECT_EQ(ShareOf(1000, 0.5f), 500u);
+  EXPECT_EQ(ShareOf(1001, 0.5f), 501u);
+  EXPECT_EQ(ShareOf(~uint64_t{0}, 1.0f), ~uint64_t{0});
+  EXPECT_EQ(ShareOf(7, 0.0f), 0u);
+  EXPECT_EQ(PointIn(10, 0), 0u);
+  EXPECT_EQ(PointIn(10, ~uint64_t{0}), 9u);
+  EXPECT_EQ(ToMass(1.0f), kMassOfBest);
+  EXPECT_EQ(ToMass(0x1p-40f), 1u);
+  EXPECT_EQ(ToMass(0x1p-42f), 0u);
+}
+
+TEST(RandomBitsAtTest, AreTheFirstTwoWordsOfPhilox) {
+  EXPECT_EQ(RandomBitsAt(0, 0), 0x6627e8d5e169c58du);
+}
+
+TEST(RandomBitsAtTest, AreUniform) {
   std::vector<int> counts(100);
   for (int64_t position = 0; position < 1000000; ++position) {
-    const float u = UniformAt(99, position);
-    ASSERT_GE(u, 0.0f);
-    ASSERT_LT(u, 1.0f);
-    ++counts[static_cast<int>(u * 100)];
+    ++counts[PointIn(100, RandomBitsAt(99, position))];
   }
   // 99 degrees of freedom: exceeded once in a million fair experiments.
   EXPECT_LT(ChiSquare(counts, std::vector<double>(100, 1)), 177.0);

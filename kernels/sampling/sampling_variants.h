@@ -14,9 +14,13 @@ float SumExpReference(const float* x, int64_t count, float max);
 float SumExpAvx2(const float* x, int64_t count, float max);
 float SumExpAvx512(const float* x, int64_t count, float max);
 
-void SoftenReference(float* x, int64_t count, float best, float temperature);
-void SoftenAvx2(float* x, int64_t count, float best, float temperature);
-void SoftenAvx512(float* x, int64_t count, float best, float temperature);
+void WeighReference(float* x, int64_t count, float best, float temperature);
+void WeighAvx2(float* x, int64_t count, float best, float temperature);
+void WeighAvx512(float* x, int64_t count, float best, float temperature);
+
+uint64_t MassReference(const float* weights, int64_t count);
+uint64_t MassAvx2(const float* weights, int64_t count);
+uint64_t MassAvx512(const float* weights, int64_t count);
 
 }  // namespace facet
 

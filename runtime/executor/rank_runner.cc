@@ -12,6 +12,7 @@
 #include "kernels/matmul/matmul.h"
 #include "runtime/executor/sample_step.h"
 #include "runtime/executor/sequence_memory.h"
+#include "runtime/executor/vocab_group.h"
 #include "runtime/kv_cache/kv_cache.h"
 #include "runtime/model/model.h"
 #include "runtime/model/weights.h"
@@ -69,6 +70,10 @@ class RankRunnerImpl : public RankRunner {
         &config_, &plan_, options_.rank, options_.numerics, &weights_,
         kv_cache_.get(), world_.get(), tp_.get(), &pool_, nullptr);
     memory_ = std::make_unique<SequenceMemory>(last_stage());
+    vocab_group_ = std::make_unique<VocabGroup>(&config_, &plan_, options_.rank,
+                                                tp_.get());
+    sampler_ = std::make_unique<StepSampler>(vocab_group_.get(), model_.get(),
+                                             memory_.get(), &pool_);
     return absl::OkStatus();
   }
 
@@ -118,8 +123,7 @@ class RankRunnerImpl : public RankRunner {
       if (!draws.sequences.empty()) unread_.push_back(std::move(draws));
       return result;
     }
-    FACET_RETURN_IF_ERROR(
-        SampleStep(plan, config_, plan_, options_.rank, *model_, *tp_, result));
+    FACET_RETURN_IF_ERROR(sampler_->Run(plan, result));
     if (!draws.sequences.empty()) {
       FACET_RETURN_IF_ERROR(SendDraws(draws, result.tokens));
     }
@@ -169,6 +173,8 @@ class RankRunnerImpl : public RankRunner {
   std::unique_ptr<KvCache> kv_cache_;
   std::unique_ptr<Model> model_;
   std::unique_ptr<SequenceMemory> memory_;
+  std::unique_ptr<VocabGroup> vocab_group_;
+  std::unique_ptr<StepSampler> sampler_;
   std::deque<StepDraws> unread_;  // oldest first; none on the last stage
   bool pinned_ = false;
 };

@@ -1,25 +1,60 @@
-// The end of a step on the last stage: logits of the wanted rows, and one drawn
-// token per sampling slice, with the vocabulary spread over the ranks of the
-// stage. Best candidates are merged; whole rows of logits travel only where a
-// request's sampling needs every token.
+// The end of a step on the last stage: logits of the wanted rows,
+// log-probabilities of prompts, and one drawn token per sampling slice, with
+// the vocabulary spread over the ranks of the stage. What travels between them
+// is candidates and sums; whole rows of logits only where a request wants them.
 #ifndef FACET_RUNTIME_EXECUTOR_SAMPLE_STEP_H_
 #define FACET_RUNTIME_EXECUTOR_SAMPLE_STEP_H_
 
+#include <vector>
+
 #include "absl/status/status.h"
-#include "runtime/comm/communicator.h"
-#include "runtime/config/model_config.h"
+#include "absl/types/span.h"
+#include "kernels/base/thread_pool.h"
+#include "runtime/executor/row_scores.h"
+#include "runtime/executor/sequence_memory.h"
+#include "runtime/executor/vocab_group.h"
 #include "runtime/model/model.h"
-#include "runtime/plan/shard_plan.h"
 #include "runtime/plan/step_plan.h"
 
 namespace facet {
 
-// Adds this rank's blocks of logits and the drawn tokens, which are the same on
-// all ranks of the stage, to `result`. Model::Forward(plan) has run; all ranks
-// of the stage call it.
-absl::Status SampleStep(const StepPlan& plan, const ModelConfig& config,
-                        const ShardPlan& shards, int rank, Model& model,
-                        Communicator& tp, StepResult& result);
+// One thread calls.
+class StepSampler {
+ public:
+  // All arguments outlive it.
+  StepSampler(const VocabGroup* group, Model* model, SequenceMemory* memory,
+              ThreadPool* pool)
+      : group_(*group), model_(*model), memory_(*memory), pool_(*pool) {}
+
+  // Adds this rank's blocks of logits, and tokens and log-probabilities, which
+  // are the same on all ranks of the stage, to `result`. Model::Forward(plan)
+  // has run and `memory` has taken the plan in; all ranks of the stage call it.
+  //
+  // Errors: DATA_LOSS when logits are NaNs; those of the communicator.
+  absl::Status Run(const StepPlan& plan, StepResult& result);
+
+ private:
+  struct Row;
+
+  void AddBlocks(const StepPlan& plan, StepResult& result);
+  absl::Status ScorePrompts(const StepPlan& plan, StepResult& result);
+  absl::Status ScorePromptRows(absl::Span<const PromptLogprob> tokens,
+                               absl::Span<const int64_t> indices,
+                               absl::Span<const int> tops, StepResult& result);
+  absl::Status Sample(const StepPlan& plan, StepResult& result);
+  absl::Status SampleRows(absl::Span<Row> rows, StepResult& result);
+  // Makes of the logits what tokens are drawn from.
+  void Adjust(Row& row);
+
+  // Computes the logits of rows of the step into logits_; one span per row.
+  std::vector<absl::Span<float>> Logits(absl::Span<const int64_t> indices);
+
+  const VocabGroup& group_;
+  Model& model_;
+  SequenceMemory& memory_;
+  ThreadPool& pool_;
+  std::vector<float> logits_;
+};
 
 }  // namespace facet
 

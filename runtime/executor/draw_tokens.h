@@ -1,0 +1,33 @@
+// One token for each row of logits, whose vocabulary is spread over ranks. The
+// best candidates are merged; where every token may be drawn, ranks exchange
+// sums of weights, never the weights themselves.
+#ifndef FACET_RUNTIME_EXECUTOR_DRAW_TOKENS_H_
+#define FACET_RUNTIME_EXECUTOR_DRAW_TOKENS_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "kernels/base/thread_pool.h"
+#include "kernels/sampling/sampling.h"
+#include "runtime/executor/vocab_group.h"
+
+namespace facet {
+
+struct DrawWish {
+  absl::Span<const float> logits;  // this rank's run; NaN: never drawn
+  DrawOptions options;
+};
+
+// What Draw() gives for all candidates of each row, on all members of the
+// group. All call it, with equal options.
+//
+// Errors: DATA_LOSS when a row is all NaN; those of the communicator.
+absl::StatusOr<std::vector<int32_t>> DrawTokens(absl::Span<const DrawWish> rows,
+                                                const VocabGroup& group,
+                                                ThreadPool& pool);
+
+}  // namespace facet
+
+#endif  // FACET_RUNTIME_EXECUTOR_DRAW_TOKENS_H_
