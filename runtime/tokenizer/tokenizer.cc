@@ -247,6 +247,15 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Parse(
   return tokenizer;
 }
 
+std::string TokenBytes(const Tokenizer& tokenizer, int32_t id) {
+  const absl::string_view spelling = tokenizer.TokenText(id);
+  const int byte = ByteOfSpelling(spelling);
+  if (byte >= 0) return std::string(1, static_cast<char>(byte));
+  std::string bytes;
+  AppendSpelling(spelling, &bytes);
+  return bytes;
+}
+
 StreamDecoder::StreamDecoder(const Tokenizer* tokenizer, bool skip_special)
     : tokenizer_(tokenizer), skip_special_(skip_special) {}
 

@@ -70,6 +70,10 @@ class Tokenizer {
   virtual absl::string_view TokenText(int32_t id) const = 0;
 };
 
+// The bytes that a token stands for inside a text: its spelling with spaces for
+// space marks, or the one byte of a byte token. Empty when `id` is out of range.
+std::string TokenBytes(const Tokenizer& tokenizer, int32_t id);
+
 // Decodes a growing sequence. The concatenation of all pieces equals Decode()
 // of all ids, and no piece ends inside a character. A run of byte tokens is
 // held until it ends, because one more byte may still turn all of it into
