@@ -1,6 +1,7 @@
 #include "kernels/sampling/draw_row.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "kernels/base/check.h"
 #include "kernels/sampling/falling_key.h"
@@ -72,21 +73,43 @@ RowMass MassOf(absl::Span<const float> logits, const Softmax& softmax,
   return mass;
 }
 
+NucleusSearch::NucleusSearch(const Softmax& softmax, uint64_t wanted,
+                             uint64_t total, int64_t tokens)
+    : softmax_(softmax), wanted_(wanted) {
+  // All tokens that have no more than this together stay outside.
+  const uint64_t light = (total - wanted) / static_cast<uint64_t>(tokens);
+  if (light == 0) return;
+  // A hundredth below, so that no rounding of exp counts.
+  const double depth =
+      std::log(static_cast<double>(light) / kMassOfBest) - 0.01;
+  floor_ = static_cast<float>(softmax.best + depth * softmax.temperature);
+}
+
 void NucleusSearch::AddMassByDigit(absl::Span<const float> logits,
                                    absl::Span<uint64_t> mass) const {
   const auto [shift, bits] = kDigitOf[digit_];
-  // A shift by all 32 bits leaves the 64-bit key 0, as the empty prefix is.
-  const int above = shift + bits;
   const uint32_t mask = (1u << bits) - 1;
-  ForEachBlock(logits, softmax_,
-               [&](int64_t, absl::Span<const float> x, absl::Span<float> w) {
-                 for (size_t i = 0; i < x.size(); ++i) {
-                   const uint64_t key = FallingKey(x[i]);
-                   if (key >> above != prefix_) continue;
-                   mass[key >> shift & mask] += ToMass(w[i]);
-                 }
-                 return true;
-               });
+  const SamplingVariant& variant = ActiveSamplingVariant();
+  std::array<float, kBlock> weights;
+  std::array<uint16_t, kBlock> digits;
+  const int64_t count = static_cast<int64_t>(logits.size());
+  for (int64_t begin = 0; begin < count; begin += kBlock) {
+    // Without a branch, which would go either way too often.
+    int64_t found = 0;
+    for (const float logit : logits.subspan(begin, kBlock)) {
+      weights[found] = logit;
+      found += (logit >= floor_) & (logit <= ceiling_);
+    }
+    int64_t kept = 0;
+    for (int64_t i = 0; i < found; ++i) {
+      const uint64_t key = FallingKey(weights[i]);
+      weights[kept] = weights[i];
+      digits[kept] = static_cast<uint16_t>(key >> shift & mask);
+      kept += key >> (shift + bits) == prefix_ ? 1 : 0;
+    }
+    variant.weigh(weights.data(), kept, softmax_.best, softmax_.temperature);
+    for (int64_t i = 0; i < kept; ++i) mass[digits[i]] += ToMass(weights[i]);
+  }
 }
 
 void NucleusSearch::Narrow(absl::Span<const uint64_t> mass) {
@@ -108,6 +131,12 @@ void NucleusSearch::Narrow(absl::Span<const uint64_t> mass) {
   }
   FACET_CHECK(value < values);
   prefix_ = prefix_ << bits | value;
+  // Of all logits with this prefix, and a zero of the other sign perhaps. A
+  // border among the NaNs is none.
+  const float low = LogitOfKey(prefix_ << shift | ((1u << shift) - 1));
+  const float high = LogitOfKey(prefix_ << shift);
+  if (low > floor_) floor_ = low;
+  if (high < ceiling_) ceiling_ = high;
   if (++digit_ < kDigits) return;
   // All that is left has one logit, and so one mass.
   const uint64_t each = ToMass(WeightOf(threshold(), softmax_));

@@ -35,12 +35,14 @@ class NucleusSearch {
   static constexpr int kDigits = 3;
   static constexpr int kDigitValues = 1 << 11;
 
-  // REQUIRES: 0 < wanted <= the mass of the vocabulary.
-  NucleusSearch(const Softmax& softmax, uint64_t wanted)
-      : softmax_(softmax), wanted_(wanted) {}
+  // `total` is the mass of the vocabulary, which has so many `tokens`.
+  // REQUIRES: 0 < wanted <= total.
+  NucleusSearch(const Softmax& softmax, uint64_t wanted, uint64_t total,
+                int64_t tokens);
 
   // What a run weighs by the next digit, as far as the digits before are those
-  // of the wanted logit.
+  // of the wanted logit. Tokens so light that all of them together cannot
+  // belong to the nucleus are left out.
   void AddMassByDigit(absl::Span<const float> logits,
                       absl::Span<uint64_t> mass) const;
 
@@ -58,6 +60,9 @@ class NucleusSearch {
  private:
   const Softmax softmax_;
   const uint64_t wanted_;
+  // Only logits between these count.
+  float floor_ = -std::numeric_limits<float>::infinity();
+  float ceiling_ = std::numeric_limits<float>::infinity();
   int digit_ = 0;
   uint32_t prefix_ = 0;
   uint64_t above_total_ = 0;

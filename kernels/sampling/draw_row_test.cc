@@ -36,7 +36,8 @@ int32_t DrawInRuns(const std::vector<float>& logits, int runs,
   std::vector<RowCut> cuts(runs, {.min_weight = options.min_p});
   if (options.top_p < 1) {
     NucleusSearch search(softmax,
-                         std::max<uint64_t>(1, ShareOf(total, options.top_p)));
+                         std::max<uint64_t>(1, ShareOf(total, options.top_p)),
+                         total, static_cast<int64_t>(logits.size()));
     for (int digit = 0; digit < NucleusSearch::kDigits; ++digit) {
       std::vector<uint64_t> mass(runs * NucleusSearch::kDigitValues);
       for (int r = 0; r < runs; ++r) {

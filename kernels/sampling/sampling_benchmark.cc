@@ -45,7 +45,7 @@ void MeasureAll() {
                 sink += WalkTo(mass / 2, logits, softmax, {});
               }));
   std::printf("  NucleusSearch       %9.1f us\n", MedianMicroseconds([&] {
-                NucleusSearch search(softmax, mass / 100 * 95);
+                NucleusSearch search(softmax, mass / 100 * 95, mass, kVocab);
                 for (int digit = 0; digit < NucleusSearch::kDigits; ++digit) {
                   std::vector<uint64_t> by(NucleusSearch::kDigitValues);
                   search.AddMassByDigit(logits, absl::MakeSpan(by));

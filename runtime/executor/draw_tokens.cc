@@ -161,7 +161,8 @@ class Drawer {
     for (WholeRow& row : whole_) {
       if (options(row).top_p >= 1) continue;
       // Above 0: the head does not reach it.
-      row.search.emplace(row.softmax, ShareOf(row.total, options(row).top_p));
+      row.search.emplace(row.softmax, ShareOf(row.total, options(row).top_p),
+                         row.total, group_.vocab_size());
       searched.push_back(&row);
     }
     for (int digit = 0; digit < NucleusSearch::kDigits; ++digit) {
