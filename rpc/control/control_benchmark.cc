@@ -6,6 +6,7 @@
 // do nothing else.
 //
 //   control_benchmark [--workers=2] [--compute-us=1000] [--steps=5000]
+//                     [--masked=0]
 //
 // 2 workers of 1 ms on a 2-core machine with other work on it: median 193 to
 // 201 us over TCP, 190 to 211 us over a unix socket, so there is one kind of
@@ -48,6 +49,7 @@ struct Settings {
   int workers = 2;
   int compute_us = 1000;
   int steps = 5000;
+  int masked = 0;  // sequences with a mask of 32 KiB, beside the one
 };
 
 void Print(const char* name, const char* what, std::vector<double> us) {
@@ -70,6 +72,11 @@ absl::Status RunSteps(Executor& executor, const char* name,
   plan.slices[0].tokens = {5};
   plan.slices[0].sample = true;
   plan.slices[0].sampling.logprob = true;
+  for (int i = 0; i < settings.masked; ++i) {
+    plan.slices.push_back(plan.slices[0]);
+    plan.slices.back().sequence = {static_cast<uint64_t>(i + 2)};
+    plan.slices.back().mask = std::make_shared<TokenMask>(4096, ~uint64_t{0});
+  }
   std::vector<double> overhead_us;
   std::vector<double> idle_us;
   if (ahead) {
@@ -149,6 +156,7 @@ absl::Status Main(int argc, char** argv) {
     if (flag.first == "--workers") settings.workers = number;
     if (flag.first == "--compute-us") settings.compute_us = number;
     if (flag.first == "--steps") settings.steps = number;
+    if (flag.first == "--masked") settings.masked = number;
   }
   return MeasureAll(settings);
 }

@@ -5,6 +5,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/base/check.h"
 #include "kernels/base/status_macros.h"
@@ -404,6 +405,7 @@ absl::Status CheckFitsMessage(const StepPlan& plan) {
   // 5 bytes hold a positive int32, 10 any varint; tags and lengths of a slice's
   // fields are within its 256.
   int64_t bytes = 256 + 10 * static_cast<int64_t>(plan.finished.size());
+  absl::flat_hash_set<const TokenMask*> masks;
   for (const SequenceSlice& slice : plan.slices) {
     size_t ids = slice.tokens.size() + slice.new_sliding_pages.size() +
                  slice.new_global_pages.size();
@@ -412,7 +414,9 @@ absl::Status CheckFitsMessage(const StepPlan& plan) {
              2 * slice.begins->logit_bias.size() +
              slice.begins->late_tokens.size();
     }
-    const size_t words = slice.mask == nullptr ? 0 : slice.mask->size();
+    const bool new_mask =
+        slice.mask != nullptr && masks.insert(slice.mask.get()).second;
+    const size_t words = new_mask ? slice.mask->size() : 0;
     bytes += static_cast<int64_t>(256 + 5 * ids + 8 * words);
   }
   if (bytes <= kMaxCoordinatorMessageBytes) return absl::OkStatus();

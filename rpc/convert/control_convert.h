@@ -29,7 +29,7 @@ inline constexpr int kMaxWorkerMessageBytes = 4 << 20;
 inline constexpr int kMaxCoordinatorMessageBytes = 64 << 20;
 
 // OK when `plan` is one message: at a vocabulary of 2^18, a thousand sequences
-// with masks, or fifty whose 2^18 earlier tokens are told anew.
+// with masks of their own, or fifty whose 2^18 earlier tokens are told anew.
 //
 // Errors: INVALID_ARGUMENT with its size and the limit.
 absl::Status CheckFitsMessage(const StepPlan& plan);

@@ -349,6 +349,9 @@ StepPlan LongPlan(int slices) {
   slice.prompt_logprobs = 64;
   slice.next_prompt_token = std::numeric_limits<int32_t>::max();
   plan.slices.assign(slices, slice);
+  for (SequenceSlice& copy : plan.slices) {
+    copy.mask = std::make_shared<TokenMask>(*slice.mask);
+  }
   plan.finished.assign(slices, {std::numeric_limits<uint64_t>::max()});
   return plan;
 }
@@ -358,11 +361,15 @@ TEST(ControlConvertTest, APlanThatFitsIsBelowTheLimitOfAMessage) {
     return ToProto(CoordinatorMessage(plan)).ByteSizeLong();
   };
   int fits = 1;
-  while (CheckFitsMessage(LongPlan(fits + 100)).ok()) fits += 100;
+  int too_many = 1 << 16;
+  while (too_many - fits > 200) {
+    const int slices = (fits + too_many) / 2;
+    (CheckFitsMessage(LongPlan(slices)).ok() ? fits : too_many) = slices;
+  }
   EXPECT_LT(bytes(LongPlan(fits)), size_t{kMaxCoordinatorMessageBytes});
   // The estimate is no more than half again the truth.
   EXPECT_GT(bytes(LongPlan(fits)), size_t{kMaxCoordinatorMessageBytes} * 2 / 3);
-  const absl::Status status = CheckFitsMessage(LongPlan(fits + 100));
+  const absl::Status status = CheckFitsMessage(LongPlan(too_many));
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(status.message()), HasSubstr("fewer sequences"));
 
@@ -520,9 +527,8 @@ TEST(ControlConvertTest, RefusalOfAPlanNamesTheField) {
       {"frequency",
        [&](auto& s) { s.mutable_sampling()->set_frequency_penalty(2.1f); },
        "frequency_penalty"},
-      {"mask", [](auto& s) { s.set_mask("1234567"); }, "slices.mask is 7"},
-      {"long mask", [](auto& s) { s.set_mask(std::string(3 << 20, 'm')); },
-       "slices.mask"},
+      {"mask", [](auto& s) { s.set_mask(0); }, "slices.mask is 0"},
+      {"mask -1", [](auto& s) { s.set_mask(-1); }, "slices.mask is -1"},
       {"prompt", [](auto& s) { s.set_prompt_logprobs(65); },
        "slices.prompt_logprobs"},
       {"no prompt", [](auto& s) { s.set_prompt_logprobs(-1); },
@@ -659,6 +665,31 @@ TEST(ControlConvertTest, RefusalOfPromptLogprobsNamesTheField) {
   for (int i = 0; i < 1024; ++i) many.mutable_prompt_logprobs()->add_entries();
   EXPECT_THAT(std::string(FromProto(many).status().message()),
               HasSubstr("entries has 1025 entries, at most 1024"));
+}
+
+TEST(ControlConvertTest, SequencesThatShareAMaskSendItOnce) {
+  StepPlan plan;
+  plan.slices.resize(5);
+  for (SequenceSlice& slice : plan.slices) slice.tokens = {1};
+  plan.slices[0].mask = std::make_shared<TokenMask>(4096, 7);
+  plan.slices[2].mask = std::make_shared<TokenMask>(4096, 8);
+  plan.slices[3].mask = plan.slices[0].mask;
+  plan.slices[4].mask = std::make_shared<TokenMask>();
+  EXPECT_EQ(ToProto(CoordinatorMessage(plan)).step_plan().masks_size(), 3);
+  const auto back = RoundTrip(CoordinatorMessage(plan));
+  ASSERT_TRUE(back.ok()) << back.status();
+  const auto& got = std::get<StepPlan>(*back);
+  ExpectSame(plan, got);
+  EXPECT_EQ(got.slices[0].mask, got.slices[3].mask);
+}
+
+TEST(ControlConvertTest, MasksThatAreNoWordsAreRefused) {
+  for (const size_t size : {7, 3 << 20}) {
+    v1::CoordinatorMessage proto;
+    proto.mutable_step_plan()->add_masks(std::string(size, 'm'));
+    EXPECT_THAT(std::string(FromProto(proto).status().message()),
+                HasSubstr(absl::StrCat("masks is ", size)));
+  }
 }
 
 TEST(ControlConvertTest, MoreSlicesThanAnyStepHasAreRefused) {

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
 #include "rpc/convert/control_checks.h"
@@ -164,9 +165,6 @@ void Fill(const SequenceSlice& in, v1::StepPlan::Slice& out) {
   }
   out.set_sliding_first_page(in.sliding_first_page);
   if (in.sample) Fill(in.sampling, *out.mutable_sampling());
-  if (in.mask != nullptr) {
-    out.set_mask(in.mask->data(), in.mask->size() * sizeof(uint64_t));
-  }
   out.set_logits(static_cast<v1::StepPlan::Logits>(in.logits));
   if (in.prompt_logprobs >= 0) out.set_prompt_logprobs(in.prompt_logprobs);
   if (in.next_prompt_token >= 0) {
@@ -174,19 +172,22 @@ void Fill(const SequenceSlice& in, v1::StepPlan::Slice& out) {
   }
 }
 
+using Masks = std::vector<std::shared_ptr<const TokenMask>>;
+
 absl::StatusOr<std::shared_ptr<const TokenMask>> ParseMask(
     const std::string& bytes) {
   const size_t words = bytes.size() / sizeof(uint64_t);
   FACET_RETURN_IF_ERROR(CheckField(
       words * sizeof(uint64_t) == bytes.size() && bytes.size() <= kMaxMaskBytes,
-      "slices.mask", static_cast<int64_t>(bytes.size()),
+      "masks", static_cast<int64_t>(bytes.size()),
       "up to 2^21 bytes, a multiple of 8"));
   auto mask = std::make_shared<TokenMask>(words);
   if (words > 0) std::memcpy(mask->data(), bytes.data(), bytes.size());
   return mask;
 }
 
-absl::StatusOr<SequenceSlice> Parse(const v1::StepPlan::Slice& in) {
+absl::StatusOr<SequenceSlice> Parse(const v1::StepPlan::Slice& in,
+                                    const Masks& masks) {
   SequenceSlice out;
   out.sequence = {in.sequence()};
   FACET_RETURN_IF_ERROR(CheckField(in.tokens_size() >= 1, "slices.tokens",
@@ -216,7 +217,10 @@ absl::StatusOr<SequenceSlice> Parse(const v1::StepPlan::Slice& in) {
     FACET_ASSIGN_OR_RETURN(out.sampling, Parse(in.sampling()));
   }
   if (in.has_mask()) {
-    FACET_ASSIGN_OR_RETURN(out.mask, ParseMask(in.mask()));
+    FACET_RETURN_IF_ERROR(CheckField(
+        in.mask() >= 0 && in.mask() < static_cast<int64_t>(masks.size()),
+        "slices.mask", in.mask(), "the index of one of masks"));
+    out.mask = masks[in.mask()];
   }
   FACET_RETURN_IF_ERROR(CheckField(in.logits() >= 0 && in.logits() <= 2,
                                    "slices.logits", in.logits(), "0 to 2"));
@@ -239,7 +243,16 @@ absl::StatusOr<SequenceSlice> Parse(const v1::StepPlan::Slice& in) {
 
 void Fill(const StepPlan& in, v1::StepPlan& out) {
   out.set_step(in.step);
-  for (const SequenceSlice& slice : in.slices) Fill(slice, *out.add_slices());
+  absl::flat_hash_map<const TokenMask*, int> masks;
+  for (const SequenceSlice& slice : in.slices) {
+    v1::StepPlan::Slice& to = *out.add_slices();
+    Fill(slice, to);
+    if (slice.mask == nullptr) continue;
+    const TokenMask& mask = *slice.mask;
+    const auto [known, is_new] = masks.emplace(&mask, out.masks_size());
+    if (is_new) out.add_masks(mask.data(), mask.size() * sizeof(uint64_t));
+    to.set_mask(known->second);
+  }
   for (SequenceId sequence : in.finished) out.add_finished(sequence.value);
   out.set_completed(in.completed);
 }
@@ -247,10 +260,18 @@ void Fill(const StepPlan& in, v1::StepPlan& out) {
 absl::StatusOr<StepPlan> Parse(const v1::StepPlan& in) {
   StepPlan out;
   out.step = in.step();
+  FACET_RETURN_IF_ERROR(CheckCount(in.masks_size(), kMaxSlices, "masks"));
+  Masks masks;
+  masks.reserve(in.masks_size());
+  for (const std::string& bytes : in.masks()) {
+    FACET_ASSIGN_OR_RETURN(std::shared_ptr<const TokenMask> mask,
+                           ParseMask(bytes));
+    masks.push_back(std::move(mask));
+  }
   FACET_RETURN_IF_ERROR(CheckCount(in.slices_size(), kMaxSlices, "slices"));
   out.slices.reserve(in.slices_size());
   for (const v1::StepPlan::Slice& slice : in.slices()) {
-    FACET_ASSIGN_OR_RETURN(SequenceSlice parsed, Parse(slice));
+    FACET_ASSIGN_OR_RETURN(SequenceSlice parsed, Parse(slice, masks));
     out.slices.push_back(std::move(parsed));
   }
   FACET_RETURN_IF_ERROR(

@@ -177,6 +177,83 @@ TEST(ClusterTest, StepsAheadOfTheirTokensDrawTheSameOnes) {
   }
 }
 
+// Four greedy steps with all that a request may ask of its sampler.
+absl::StatusOr<std::vector<StepResult>> GenerateWithWishes(Executor& executor,
+                                                           int64_t vocab_size) {
+  std::vector<StepResult> results;
+  std::vector<int32_t> next = {2, 10, 30, 20, 40, 50, 11, 12};
+  int64_t start = 0;
+  for (uint64_t step = 1; step <= 4; ++step) {
+    StepPlan plan = Plan(step, next, start);
+    SequenceSlice& slice = plan.slices[0];
+    slice.logits = LogitsWanted::kNone;
+    slice.sampling.logprob = true;
+    slice.sampling.top_logprobs = 3;
+    slice.sampling.repetition_penalty = 1.5f;
+    slice.sampling.presence_penalty = 0.5f;
+    slice.sampling.frequency_penalty = 0.25f;
+    if (step == 1) {
+      slice.prompt_logprobs = 2;
+      slice.begins->logit_bias = {{7, 2.5f}, {8, -100.0f}};
+      slice.begins->late_tokens = {1};
+      slice.begins->late_position = 20;
+    }
+    TokenMask mask((vocab_size + 63) / 64, 0);
+    for (int64_t id = 0; id < vocab_size; id += 3) {
+      mask[id / 64] |= uint64_t{1} << (id % 64);
+    }
+    slice.mask = std::make_shared<TokenMask>(std::move(mask));
+    start += static_cast<int64_t>(next.size());
+    absl::StatusOr<StepResult> result = executor.Execute(plan);
+    if (!result.ok()) return result.status();
+    next = {result->tokens[0].token};
+    results.push_back(*std::move(result));
+  }
+  return results;
+}
+
+void ExpectSameTop(const std::vector<TokenLogprob>& a,
+                   const std::vector<TokenLogprob>& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    EXPECT_EQ(a[i].token, b[i].token);
+    EXPECT_EQ(a[i].logprob, b[i].logprob);
+  }
+}
+
+TEST(ClusterTest, WhatARequestAsksOfItsSamplerReachesWorkerProcesses) {
+  ClusterOptions options = Options(kDense);
+  std::vector<StepResult> expected;
+  for (const auto& [pp, tp] :
+       std::vector<std::pair<int, int>>{{1, 1}, {1, 2}, {2, 1}}) {
+    SCOPED_TRACE(testing::Message() << "pp " << pp << " tp " << tp);
+    options.parallelism.pp_size = pp;
+    options.parallelism.tp_size = tp;
+    auto cluster = Cluster::Start(options);
+    ASSERT_TRUE(cluster.ok()) << cluster.status();
+    const auto results = GenerateWithWishes((*cluster)->executor(),
+                                            (*cluster)->model().vocab_size);
+    ASSERT_TRUE(results.ok()) << results.status();
+    if (expected.empty()) expected = *results;
+    for (size_t step = 0; step < expected.size(); ++step) {
+      const StepResult& a = (*results)[step];
+      const StepResult& b = expected[step];
+      EXPECT_EQ(a.tokens[0].token, b.tokens[0].token);
+      EXPECT_EQ(a.tokens[0].token % 3, 0);
+      EXPECT_EQ(a.tokens[0].logprob, b.tokens[0].logprob);
+      ExpectSameTop(a.tokens[0].top, b.tokens[0].top);
+      ASSERT_EQ(a.prompt_logprobs.size(), step == 0 ? 7u : 0u);
+      for (size_t i = 0; i < a.prompt_logprobs.size(); ++i) {
+        EXPECT_EQ(a.prompt_logprobs[i].position, static_cast<int64_t>(i) + 1);
+        EXPECT_EQ(a.prompt_logprobs[i].token, b.prompt_logprobs[i].token);
+        EXPECT_EQ(a.prompt_logprobs[i].logprob, b.prompt_logprobs[i].logprob);
+        ExpectSameTop(a.prompt_logprobs[i].top, b.prompt_logprobs[i].top);
+      }
+    }
+    EXPECT_TRUE((*cluster)->Shutdown().ok());
+  }
+}
+
 TEST(ClusterTest, OneWorkerIsInThisProcess) {
   auto cluster = Cluster::Start(Options(kDense));
   ASSERT_TRUE(cluster.ok()) << cluster.status();

@@ -257,8 +257,9 @@ TEST_F(WorkerGroupTest, AStepTooLargeForAMessageReachesNoWorker) {
   ASSERT_TRUE(group.ok()) << group.status();
   const auto executor = MakeExecutor(**group);
   StepPlan plan = Decode(1, 3000);
-  const auto mask = std::make_shared<TokenMask>(4096, ~uint64_t{0});
-  for (SequenceSlice& slice : plan.slices) slice.mask = mask;
+  for (SequenceSlice& slice : plan.slices) {
+    slice.mask = std::make_shared<TokenMask>(4096, ~uint64_t{0});
+  }
   EXPECT_EQ(executor->Execute(plan).status().code(),
             absl::StatusCode::kInvalidArgument);
   EXPECT_TRUE(executor->Execute(Decode(1)).ok());
