@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -116,6 +117,60 @@ TEST_P(ServingTest, PagesThatAnotherSequenceFilledGiveTheSameBits) {
       ASSERT_TRUE(tokens.ok()) << tokens.status();
       EXPECT_EQ(Difference(*plain, *tokens), "") << where;
     }
+  }
+}
+
+SequenceSlice OnePage(uint64_t id, int64_t start, TokenIds tokens) {
+  SequenceSlice slice;
+  slice.sequence = {id};
+  slice.start = start;
+  slice.tokens = std::move(tokens);
+  slice.sample = true;
+  if (start == 0) {
+    slice.begins.emplace().prompt_tokens =
+        static_cast<int64_t>(slice.tokens.size());
+    slice.new_sliding_pages = {{0}};
+    slice.new_global_pages = {{0}};
+  }
+  return slice;
+}
+
+StepPlan OneSlice(uint64_t step, SequenceSlice slice) {
+  StepPlan plan;
+  plan.step = step;
+  plan.slices.push_back(std::move(slice));
+  return plan;
+}
+
+// A plan that is refused voids what stands behind it, and the executor goes on
+// as if neither had been.
+TEST_P(ServingTest, ARefusedStepHarmsNothing) {
+  const TokenIds prompt = {2, 10, 30};
+  std::vector<int32_t> want;
+  for (const auto& [tp, pp] :
+       std::vector<std::pair<int, int>>{{1, 1}, {2, 1}, {1, 2}, {2, 3}}) {
+    const auto cluster = TinyCluster(GetParam(), tp, pp);
+    ASSERT_NE(cluster, nullptr);
+    std::vector<int32_t> got;
+    ASSERT_TRUE(cluster->Start(OneSlice(1, OnePage(1, 0, prompt))).ok());
+    // Unknown, so there is no token that it drew.
+    ASSERT_TRUE(
+        cluster->Start(OneSlice(2, OnePage(9, 3, {kSampledToken}))).ok());
+    const auto first = cluster->Finish();
+    ASSERT_TRUE(first.ok()) << first.status();
+    got.push_back(first->tokens[0].token);
+    ASSERT_TRUE(
+        cluster->Start(OneSlice(3, OnePage(1, 3, {kSampledToken}))).ok());
+    EXPECT_EQ(cluster->Finish().status().code(),
+              absl::StatusCode::kInvalidArgument);
+    for (int64_t i = 0; i < 3; ++i) {
+      const auto result =
+          cluster->Execute(OneSlice(4 + i, OnePage(1, 3 + i, {kSampledToken})));
+      ASSERT_TRUE(result.ok()) << result.status();
+      got.push_back(result->tokens[0].token);
+    }
+    if (want.empty()) want = got;
+    EXPECT_EQ(got, want) << "tp " << tp << " pp " << pp;
   }
 }
 
