@@ -132,7 +132,7 @@ absl::StatusOr<ChatAnswer> Ask(Client* client, const ChatFlags& flags,
                                const Conversation& conversation,
                                ChatScreen* screen) {
   TextRequest request;
-  Apply(flags.sampling, &request);
+  FACET_RETURN_IF_ERROR(Apply(flags.sampling, &request));
   request.kind = PromptKind::kConversation;
   request.text = conversation.Dump();
   request.enable_thinking = flags.think;

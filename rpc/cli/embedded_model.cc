@@ -31,16 +31,19 @@ absl::StatusOr<std::unique_ptr<EmbeddedModel>> EmbeddedModel::Start(
   limits.max_step_tokens = cluster.chunk_tokens;
   limits.max_sequences = cluster.max_sequences;
   limits.max_queue = options.max_queue;
+  limits.prefix_cache = options.prefix_cache;
   ClusterMetricsOptions metrics;
   if (options.text) metrics.model_name = model->text_model_->name;
   metrics.numerics = cluster.numerics;
   metrics.vllm_names = options.vllm_metrics;
+  metrics.prefix_cache = options.prefix_cache;
   model->metrics_ = MakeClusterMetrics(*model->cluster_, metrics);
 
   const Tokenizer* const tokenizer =
       options.text ? model->text_model_->tokenizer.get() : nullptr;
-  model->engine_ = Engine::Create(&model->cluster_->executor(),
-                                  &model->cluster_->model(), tokenizer, limits);
+  model->engine_ =
+      Engine::Create(&model->cluster_->executor(), &model->cluster_->model(),
+                     tokenizer, limits, model->metrics_.get());
   if (options.text) {
     model->front_door_ = std::make_unique<FrontDoor>(model->engine_.get(),
                                                      model->text_model_.get());

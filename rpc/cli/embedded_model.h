@@ -21,6 +21,7 @@ struct EmbeddedModelOptions {
   bool text = true;
   std::string chat_format = "auto";
   int max_queue = 1024;
+  bool prefix_cache = true;
   bool always_report_loading = false;
   bool vllm_metrics = false;  // show metrics under vLLM's names too
 };

@@ -27,15 +27,16 @@ struct GenerateFlags {
   std::string conversation;
   std::string tokens;
   std::optional<int> logprobs;
+  std::optional<int> prompt_logprobs;
   bool json = false;
 };
 
 // One answer as it grows.
 struct Answer {
   std::vector<SampledToken> tokens;
+  std::vector<PromptLogprob> prompt_logprobs;
   std::string text;
   FinishReason finish = FinishReason::kNone;
-  Usage usage;
 };
 
 absl::StatusOr<std::vector<TextRequest>> MakeRequests(
@@ -48,7 +49,7 @@ absl::StatusOr<std::vector<TextRequest>> MakeRequests(
         "give exactly one of --prompt, --conversation and --tokens");
   }
   TextRequest request;
-  Apply(flags.sampling, &request);
+  FACET_RETURN_IF_ERROR(Apply(flags.sampling, &request));
   if (!request.sampling.temperature) request.sampling.temperature = 0.0f;
   if (flags.logprobs.has_value()) {
     if (!flags.json) {
@@ -56,6 +57,12 @@ absl::StatusOr<std::vector<TextRequest>> MakeRequests(
     }
     request.sampling.logprobs = true;
     request.sampling.top_logprobs = *flags.logprobs;
+  }
+  if (flags.prompt_logprobs.has_value()) {
+    if (!flags.json) {
+      return absl::InvalidArgumentError("--prompt-logprobs: needs --json");
+    }
+    request.prompt_logprobs = *flags.prompt_logprobs;
   }
   std::vector<TextRequest> requests;
   if (flags.prompt.has_value()) {
@@ -79,24 +86,33 @@ absl::StatusOr<std::vector<TextRequest>> MakeRequests(
   return requests;
 }
 
+// `token` is a SampledToken or a PromptLogprob.
+template <typename T>
+nlohmann::ordered_json Logprobs(const T& token) {
+  nlohmann::ordered_json json = {{"id", token.token},
+                                 {"logprob", token.logprob},
+                                 {"top", nlohmann::ordered_json::array()}};
+  for (const TokenLogprob& top : token.top) {
+    json["top"].push_back({{"id", top.token}, {"logprob", top.logprob}});
+  }
+  return json;
+}
+
 nlohmann::ordered_json ToJson(const Answer& answer, bool logprobs) {
   nlohmann::ordered_json json;
   nlohmann::ordered_json tokens = nlohmann::ordered_json::array();
   nlohmann::ordered_json details = nlohmann::ordered_json::array();
   for (const SampledToken& token : answer.tokens) {
     tokens.push_back(token.token);
-    nlohmann::ordered_json detail = {{"id", token.token},
-                                     {"logprob", token.logprob},
-                                     {"top", nlohmann::ordered_json::array()}};
-    for (const TokenLogprob& top : token.top) {
-      detail["top"].push_back({{"id", top.token}, {"logprob", top.logprob}});
-    }
-    details.push_back(std::move(detail));
+    details.push_back(Logprobs(token));
   }
   json["tokens"] = std::move(tokens);
   json["text"] = answer.text;
   json["finish_reason"] = Name(answer.finish);
   if (logprobs) json["logprobs"] = std::move(details);
+  for (const PromptLogprob& token : answer.prompt_logprobs) {
+    json["prompt_logprobs"].push_back(Logprobs(token));
+  }
   return json;
 }
 
@@ -105,6 +121,7 @@ struct Timing {
   absl::Time start = absl::Now();
   absl::Time first_token;
   int64_t prompt_tokens = 0;
+  int64_t cached_tokens = 0;  // of these, found in the prefix cache
   int64_t tokens = 0;
   int64_t first_tokens = 0;  // that came at first_token
 
@@ -148,17 +165,19 @@ absl::Status Generate(const GenerateFlags& flags) {
     EmbeddedModelOptions options;
     FACET_ASSIGN_OR_RETURN(options.cluster, MakeClusterOptions(flags.model));
     options.chat_format = flags.model.chat_format;
-    options.max_queue = static_cast<int>(requests.size()) + 1;
+    options.max_queue = static_cast<int>(requests.size()) * kMaxAnswers + 1;
     FACET_ASSIGN_OR_RETURN(embedded, EmbeddedModel::Start(options));
     client = MakeLocalClient(&embedded->front_door());
   }
 
-  std::vector<Answer> answers(requests.size());
-  const bool stream = !flags.json && requests.size() == 1;
+  // Those of a prompt follow each other.
+  const size_t n = static_cast<size_t>(std::max(1, flags.sampling.n));
+  std::vector<Answer> answers(requests.size() * n);
+  const bool stream = !flags.json && answers.size() == 1;
   Timing timing;
   FACET_RETURN_IF_ERROR(
       client->Generate(requests, [&](size_t index, const TextEvent& event) {
-        Answer& answer = answers[index];
+        Answer& answer = answers[index * n + event.index];
         timing.Count(static_cast<int64_t>(event.tokens.size()));
         answer.tokens.insert(answer.tokens.end(), event.tokens.begin(),
                              event.tokens.end());
@@ -169,8 +188,14 @@ absl::Status Generate(const GenerateFlags& flags) {
         }
         if (event.finish != FinishReason::kNone) {
           answer.finish = event.finish;
-          timing.prompt_tokens += event.usage.prompt_tokens;
         }
+        if (event.done) {
+          timing.prompt_tokens += event.usage.prompt_tokens;
+          timing.cached_tokens += event.usage.cached_tokens;
+        }
+        answer.prompt_logprobs.insert(answer.prompt_logprobs.end(),
+                                      event.prompt_logprobs.begin(),
+                                      event.prompt_logprobs.end());
         return true;
       }));
 
@@ -181,6 +206,7 @@ absl::Status Generate(const GenerateFlags& flags) {
       json["outputs"].push_back(ToJson(answer, flags.logprobs.has_value()));
     }
     json["usage"] = {{"prompt_tokens", timing.prompt_tokens},
+                     {"cached_tokens", timing.cached_tokens},
                      {"completion_tokens", timing.tokens}};
     json["timing"] =
         timing.ToJson(embedded != nullptr ? embedded->load_seconds() : 0.0);
@@ -227,10 +253,15 @@ int RunGenerate(int argc, char** argv) {
                   "this many best ones")
       ->expected(0, 1)
       ->default_str("0");
+  app->add_option("--prompt-logprobs", flags.prompt_logprobs,
+                  "In --json, the same for the tokens of the prompt")
+      ->expected(0, 1)
+      ->default_str("0");
   app->add_option("--server", flags.server,
                   "HOST:PORT of a `facet serve` to ask, in place of --model");
   AddModelFlags(app.get(), &flags.model, /*required=*/false);
   AddSamplingFlags(app.get(), &flags.sampling, "greedy", 256);
+  AddFormatFlags(app.get(), &flags.sampling);
   return RunVerb(app.get(), argc, argv, [&] { return Generate(flags); });
 }
 

@@ -1,8 +1,12 @@
 #include "rpc/cli/model_flags.h"
 
+#include <unistd.h>
+
 #include <filesystem>
 #include <system_error>
 
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/attention/attention.h"
 #include "kernels/base/status_macros.h"
@@ -10,6 +14,20 @@
 
 namespace facet {
 namespace {
+
+// Bytes, or a share of this machine's memory that `workers` divide.
+absl::StatusOr<int64_t> ParseKvMemory(const std::string& text, int workers) {
+  if (!absl::EndsWith(text, "%")) return ParseByteSize(text);
+  double percent = 0;
+  if (!absl::SimpleAtod(text.substr(0, text.size() - 1), &percent) ||
+      !(percent > 0 && percent <= 90)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "\"", text, "\" is no share of the memory; write 1% to 90%"));
+  }
+  const double memory = static_cast<double>(sysconf(_SC_PHYS_PAGES)) *
+                        static_cast<double>(sysconf(_SC_PAGESIZE));
+  return static_cast<int64_t>(memory * percent / 100 / workers);
+}
 
 absl::Status AtLeast(const char* flag, int value, int least) {
   if (value >= least) return absl::OkStatus();
@@ -129,7 +147,8 @@ void AddModelFlags(CLI::App* app, ModelFlags* flags, bool required) {
       ->capture_default_str()
       ->group(group);
   app->add_option("--kv-memory", flags->kv_memory,
-                  "Memory for K and V of each worker, e.g. 512M or 2G")
+                  "Memory for K and V of each worker, e.g. 512M or 2G; or "
+                  "e.g. 40%, a share of this machine's that workers divide")
       ->capture_default_str()
       ->group(group);
   app->add_option("--chunk", flags->chunk, "Most tokens of one step")
@@ -174,9 +193,6 @@ absl::StatusOr<ClusterOptions> MakeClusterOptions(const ModelFlags& flags) {
   options.page_tokens = flags.page_tokens;
   options.chunk_tokens = flags.chunk;
   options.check_weights = flags.check_weights;
-  const absl::StatusOr<int64_t> kv_bytes = ParseByteSize(flags.kv_memory);
-  if (!kv_bytes.ok()) return Annotate(kv_bytes.status(), "--kv-memory");
-  options.kv_bytes_per_worker = *kv_bytes;
   FACET_ASSIGN_OR_RETURN(options.numerics.activations,
                          OneOf("--activations", flags.activations,
                                Activations::kF32, Activations::kBF16));
@@ -192,6 +208,11 @@ absl::StatusOr<ClusterOptions> MakeClusterOptions(const ModelFlags& flags) {
   FACET_ASSIGN_OR_RETURN(const ModelConfig model, ReadModelConfig(flags.model));
   FACET_ASSIGN_OR_RETURN(options.parallelism,
                          ResolveParallelism(flags.parallelism, model));
+  const absl::StatusOr<int64_t> kv_bytes =
+      ParseKvMemory(flags.kv_memory,
+                    options.parallelism.pp_size * options.parallelism.tp_size);
+  if (!kv_bytes.ok()) return Annotate(kv_bytes.status(), "--kv-memory");
+  options.kv_bytes_per_worker = *kv_bytes;
   return options;
 }
 

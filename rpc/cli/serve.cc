@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "kernels/base/status_macros.h"
@@ -36,6 +37,7 @@ struct ServeFlags {
   std::string join_timeout = "5m";
   int max_sequences = 64;
   int max_queue = 1024;
+  bool no_prefix_cache = false;
   bool vllm_metrics = false;
 };
 
@@ -128,6 +130,11 @@ absl::StatusOr<EmbeddedModelOptions> MakeOptions(const ServeFlags& flags) {
           "--workers and --expect-workers exclude each other: workers are "
           "started here, or join from elsewhere");
     }
+    if (absl::EndsWith(model_flags.kv_memory, "%")) {
+      return absl::InvalidArgumentError(
+          "--kv-memory: a share is one of this machine's memory, and workers "
+          "join from elsewhere; give bytes, such as 2G");
+    }
     model_flags.parallelism.workers = flags.expect_workers;
   }
   EmbeddedModelOptions options;
@@ -149,6 +156,7 @@ absl::StatusOr<EmbeddedModelOptions> MakeOptions(const ServeFlags& flags) {
                                           &cluster.join_timeout));
   options.chat_format = flags.model.chat_format;
   options.max_queue = flags.max_queue;
+  options.prefix_cache = !flags.no_prefix_cache;
   options.always_report_loading = true;
   options.vllm_metrics = flags.vllm_metrics;
   return options;
@@ -270,6 +278,8 @@ int RunServe(int argc, char** argv) {
   app->add_option("--max-queue", flags.max_queue,
                   "Requests that may wait; more are refused")
       ->capture_default_str();
+  app->add_flag("--no-prefix-cache", flags.no_prefix_cache,
+                "Compute every prompt anew; the answers are the same");
   AddModelFlags(app.get(), &flags.model, /*required=*/true);
   return RunVerb(app.get(), argc, argv, [&] { return Serve(flags); });
 }

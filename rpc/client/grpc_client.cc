@@ -75,11 +75,20 @@ class GrpcClient : public Client {
     const auto reader = stub_->Generate(&context, ToProto(request));
     v1::GenerateResponse response;
     bool cancelled = false;
-    bool ended = false;
+    std::vector<bool> ended(std::max(1, request.n), false);
+    size_t unfinished = ended.size();
     while (reader->Read(&response)) {
       if (cancelled) continue;
-      const TextEvent event = FromProto(response);
-      ended = event.finish != FinishReason::kNone;
+      TextEvent event = FromProto(response);
+      if (event.index < 0 || event.index >= static_cast<int>(ended.size())) {
+        context.TryCancel();
+        return absl::DataLossError(absl::StrCat(
+            "the server sent answer ", event.index, " of ", ended.size()));
+      }
+      if (event.finish != FinishReason::kNone && !ended[event.index]) {
+        ended[event.index] = true;
+        event.done = --unfinished == 0;
+      }
       if (!on_event(event)) {
         cancelled = true;
         context.TryCancel();
@@ -87,15 +96,18 @@ class GrpcClient : public Client {
     }
     const grpc::Status status = reader->Finish();
     if (cancelled) {
-      if (!ended) {
+      for (size_t i = 0; i < ended.size(); ++i) {
+        if (ended[i]) continue;
         TextEvent event;
+        event.index = static_cast<int>(i);
         event.finish = FinishReason::kCancelled;
+        event.done = --unfinished == 0;
         on_event(event);
       }
       return absl::OkStatus();
     }
     if (!status.ok()) return FromGrpc(status);
-    if (!ended) {
+    if (unfinished > 0) {
       return absl::DataLossError("the server ended an answer without a reason");
     }
     return absl::OkStatus();

@@ -54,7 +54,7 @@ class LocalClient : public Client {
     if (!first_error.ok()) cancel_all();
     for (size_t running = ids.size(); running > 0;) {
       const auto [index, event] = queue.Pop();
-      if (event.finish != FinishReason::kNone) --running;
+      if (event.done) --running;
       if (event.finish == FinishReason::kError && first_error.ok()) {
         first_error = event.status;
         cancel_all();

@@ -24,6 +24,26 @@ struct SamplingOptions {
   std::optional<uint64_t> seed;
   bool logprobs = false;
   int top_logprobs = 0;
+  float repetition_penalty = 1.0f;
+  float presence_penalty = 0.0f;
+  float frequency_penalty = 0.0f;
+  std::vector<TokenBias> logit_bias;
+};
+
+// What an answer must look like.
+enum class OutputKind : uint8_t {
+  kFree,
+  kJsonObject,  // any JSON object
+  kJsonSchema,
+  kRegex,    // the whole answer matches
+  kGrammar,  // EBNF with the rule `root`
+  kChoice    // one of several texts
+};
+
+struct OutputFormat {
+  OutputKind kind = OutputKind::kFree;
+  std::string text;  // the schema, pattern or grammar
+  std::vector<std::string> choices;
 };
 
 enum class PromptKind : uint8_t { kNone, kText, kTokens, kConversation };
@@ -38,6 +58,14 @@ struct TextRequest {
   std::vector<int32_t> stop_ids;
   bool ignore_eos = false;
   std::optional<bool> enable_thinking;
+  int n = 1;        // answers
+  int best_of = 0;  // drawn, of which the n likeliest are shown; 0: n
+  int64_t min_tokens = 0;
+  int prompt_logprobs = -1;  // -1: none
+  OutputFormat format;
+  int priority = 0;  // lower is more urgent
+  std::optional<double> timeout_s;
+  std::string cache_salt;
 };
 
 enum class FinishReason : uint8_t { kNone, kStop, kLength, kCancelled, kError };
@@ -55,19 +83,23 @@ struct AnswerPart {
 
 struct Usage {
   int64_t prompt_tokens = 0;
+  int64_t cached_tokens = 0;  // of these, found in the prefix cache
   int64_t completion_tokens = 0;
   double first_token_s = 0;  // from the request's arrival
   double tokens_per_s = 0;   // after the first token
 };
 
-// What happened since the last event of the same request.
+// What happened since the last event of the same answer of the same request.
 struct TextEvent {
+  int index = 0;  // of the answer, below n
   std::vector<SampledToken> tokens;
   std::string text;
   std::vector<AnswerPart> parts;
-  FinishReason finish = FinishReason::kNone;  // set on the last event
-  absl::Status status;                        // of the last event
-  Usage usage;                                // of the last event
+  std::vector<PromptLogprob> prompt_logprobs;  // of answer 0
+  FinishReason finish = FinishReason::kNone;   // set on the answer's last event
+  absl::Status status;                         // of the last event
+  Usage usage;        // of the answer's last event
+  bool done = false;  // every answer of the request has ended
 };
 
 struct ModelInfo {

@@ -53,7 +53,7 @@ void AnswerStream::Append(size_t bytes, absl::string_view marker) {
                        std::string(marker.data(), marker.size())});
 }
 
-void AnswerStream::Push(int32_t id, std::string* text,
+void AnswerStream::Push(int32_t id, bool may_stop, std::string* text,
                         std::vector<AnswerPart>* parts) {
   if (stopped() || id < 0 || id >= tokenizer_->vocab_size()) return;
   const std::string piece = decoder_.Push(id);
@@ -68,7 +68,7 @@ void AnswerStream::Push(int32_t id, std::string* text,
     Append(0, tokenizer_->TokenText(id));
   }
   kind_ = next;
-  Release(matcher_.Push(piece), text, parts);
+  Release(may_stop ? matcher_.Push(piece) : piece, text, parts);
 }
 
 void AnswerStream::Finish(std::string* text, std::vector<AnswerPart>* parts) {

@@ -39,11 +39,16 @@ class AnswerStream {
                std::vector<std::string> stop_strings);
 
   // Appends what became certain with this token to `text` (special tokens left
-  // out) and to `parts`. Nothing more comes once stopped().
-  void Push(int32_t id, std::string* text, std::vector<AnswerPart>* parts);
+  // out) and to `parts`. Nothing more comes once stopped(). With `may_stop`
+  // false, stop strings do not count; only the first tokens may be such.
+  void Push(int32_t id, bool may_stop, std::string* text,
+            std::vector<AnswerPart>* parts);
 
   // The same for what is still held back.
   void Finish(std::string* text, std::vector<AnswerPart>* parts);
+
+  // What the next token belongs to, as far as it does not say itself.
+  PartKind kind() const { return kind_; }
 
   // A stop string was found.
   bool stopped() const { return matcher_.stopped(); }

@@ -44,7 +44,7 @@ Shown Show(const std::string& prompt, const std::string& answer,
   Shown shown;
   for (const int32_t id : Ids(answer)) {
     std::vector<AnswerPart> parts;
-    stream.Push(id, &shown.text, &parts);
+    stream.Push(id, /*may_stop=*/true, &shown.text, &parts);
     AppendParts(parts, &shown.parts);
   }
   std::vector<AnswerPart> parts;
@@ -91,7 +91,9 @@ TEST(AnswerStreamTest, TextIsWhatDecodeGivesForAnyTokens) {
     AnswerStream stream(&TestTokenizer(), {}, {"\x01never"});
     std::string text;
     std::vector<AnswerPart> parts;
-    for (const int32_t id : ids) stream.Push(id, &text, &parts);
+    for (const int32_t id : ids) {
+      stream.Push(id, /*may_stop=*/true, &text, &parts);
+    }
     stream.Finish(&text, &parts);
     EXPECT_EQ(text, *TestTokenizer().Decode(ids, /*skip_special=*/true));
   }

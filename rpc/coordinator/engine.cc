@@ -1,104 +1,78 @@
 #include "rpc/coordinator/engine.h"
 
 #include <algorithm>
-#include <chrono>
-#include <cmath>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "absl/container/btree_map.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "kernels/base/status_macros.h"
-#include "rpc/coordinator/answer_stream.h"
-#include "runtime/tokenizer/utf8.h"
+#include "rpc/coordinator/live_request.h"
+#include "rpc/coordinator/output_form.h"
+#include "rpc/coordinator/retry_after.h"
+#include "rpc/coordinator/step_clock.h"
 #include "scheduler/batching/scheduler.h"
 
 namespace facet {
 namespace {
 
-constexpr size_t kMaxStopStrings = 16;
-constexpr size_t kMaxStopBytes = 256;
-constexpr size_t kMaxStopIds = 256;
-constexpr int kMaxTopLogprobs = 64;
 // Of one step's reply when whole logits are wanted.
 constexpr int64_t kMaxLogitsBytes = int64_t{256} << 20;
+// The next step is handed over so long before this one should end: what a plan
+// takes to reach the workers, and a share of the step for a wrong guess.
+constexpr absl::Duration kLead = absl::Milliseconds(2);
+constexpr double kEarly = 0.05;
 
-absl::Status OutOfRange(absl::string_view field, double value,
-                        absl::string_view legal) {
-  return absl::InvalidArgumentError(
-      absl::StrCat(field, ": ", value, " is out of range, legal is ", legal));
-}
-
-absl::Status CheckSampling(const SamplingParams& sampling) {
-  if (!(sampling.temperature >= 0) || !std::isfinite(sampling.temperature)) {
-    return OutOfRange("temperature", sampling.temperature,
-                      "0 (greedy) and above");
-  }
-  if (sampling.top_k < 0) {
-    return OutOfRange("top_k", sampling.top_k, "0 (off) and above");
-  }
-  if (!(sampling.top_p > 0 && sampling.top_p <= 1)) {
-    return OutOfRange("top_p", sampling.top_p, "above 0, up to 1 (off)");
-  }
-  if (!(sampling.min_p >= 0 && sampling.min_p < 1)) {
-    return OutOfRange("min_p", sampling.min_p, "0 (off) up to below 1");
-  }
-  if (sampling.top_logprobs < 0 || sampling.top_logprobs > kMaxTopLogprobs) {
-    return OutOfRange("top_logprobs", sampling.top_logprobs, "0 to 64");
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckStops(const GenerateRequest& request, bool has_tokenizer) {
-  if (request.stop_ids.size() > kMaxStopIds) {
-    return OutOfRange("stop_ids: count", request.stop_ids.size(), "0 to 256");
-  }
-  if (request.stop_strings.size() > kMaxStopStrings) {
-    return OutOfRange("stop: count", request.stop_strings.size(), "0 to 16");
-  }
-  for (const std::string& stop : request.stop_strings) {
-    if (stop.empty() || stop.size() > kMaxStopBytes) {
-      return OutOfRange("stop: length in bytes", stop.size(), "1 to 256");
-    }
-    if (ValidUtf8Prefix(stop) < stop.size()) {
-      return absl::InvalidArgumentError("stop: not UTF-8");
-    }
-  }
-  if (!request.stop_strings.empty() && !has_tokenizer) {
-    return absl::InvalidArgumentError(
-        "stop: the model has no tokenizer, so only stop_ids can be used");
-  }
-  return absl::OkStatus();
-}
-
-SchedulerLimits MakeLimits(const ModelConfig& model, const KvPoolSizes& pools,
+SchedulerLimits MakeLimits(const ModelConfig& model, const Executor& executor,
                            const EngineLimits& limits) {
   SchedulerLimits result;
-  result.pools = pools;
+  result.pools = executor.pools();
   result.vocab_size = model.vocab_size;
   result.sliding_window = model.sliding_window;
   result.max_positions = model.max_position_embeddings;
   result.max_step_tokens = limits.max_step_tokens;
   result.max_sequences = limits.max_sequences;
+  result.micro_batches = executor.stages();
+  result.max_unapplied = executor.stages() + 1;
+  result.prefix_cache = limits.prefix_cache;
   const int64_t row_bytes = model.vocab_size * int64_t{sizeof(float)};
   result.max_logits_rows = static_cast<int>(std::clamp<int64_t>(
       kMaxLogitsBytes / row_bytes, 1, limits.max_step_tokens));
   return result;
 }
 
+// A step that was handed over.
+struct StepInFlight {
+  absl::Time start;
+  absl::Duration planning;
+  int64_t slices = 0;
+  int64_t tokens = 0;
+  int64_t decode_tokens = 0;
+  int64_t preemptions = 0;
+};
+
 class EngineImpl : public Engine {
  public:
   EngineImpl(Executor* executor, const ModelConfig* model,
-             const Tokenizer* tokenizer, const EngineLimits& limits)
+             const Tokenizer* tokenizer, const EngineLimits& limits,
+             ServingMetrics* metrics)
       : executor_(executor),
+        model_(model),
         tokenizer_(tokenizer),
         limits_(limits),
-        scheduler_(MakeLimits(*model, executor->pools(), limits)),
-        thread_([this] { Run(); }) {}
+        metrics_(metrics),
+        scheduler_(MakeLimits(*model, *executor, limits)) {
+    if (tokenizer != nullptr) forms_.emplace(tokenizer);
+    thread_ = std::thread([this] { Run(); });
+  }
 
   ~EngineImpl() override {
     Drain(absl::ZeroDuration());
@@ -112,40 +86,10 @@ class EngineImpl : public Engine {
 
   absl::StatusOr<uint64_t> Submit(GenerateRequest request,
                                   Callback callback) override {
-    FACET_RETURN_IF_ERROR(CheckSampling(request.sampling));
-    FACET_RETURN_IF_ERROR(CheckStops(request, tokenizer_ != nullptr));
-    Incoming incoming;
-    if (tokenizer_ != nullptr && !request.prompt_logits) {
-      incoming.request.answer.emplace(tokenizer_, request.prompt,
-                                      std::move(request.stop_strings));
-    }
-    SequenceRequest& sequence = incoming.sequence;
-    sequence.prompt = std::move(request.prompt);
-    sequence.sampling = request.sampling;
-    sequence.max_tokens = request.max_tokens;
-    sequence.stop_ids = std::move(request.stop_ids);
-    sequence.prompt_logits = request.prompt_logits;
-    FACET_RETURN_IF_ERROR(scheduler_.Check(sequence));
-    incoming.request.callback = std::move(callback);
-
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (!health_.ok()) {
-      return absl::UnavailableError(
-          absl::StrCat("the model can no longer run: ", health_.message()));
-    }
-    if (draining_) {
-      return absl::UnavailableError("the server is shutting down");
-    }
-    const size_t queued = incoming_.size() + waiting_;
-    if (queued >= static_cast<size_t>(limits_.max_queue)) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat("the queue is full: ", queued,
-                       " requests are waiting; try again later"));
-    }
-    incoming.id = next_id_++;
-    incoming_.push_back(std::move(incoming));
-    wake_.notify_all();
-    return incoming_.back().id;
+    absl::StatusOr<uint64_t> id =
+        Queue(std::move(request), std::move(callback));
+    if (!id.ok() && metrics_ != nullptr) metrics_->RequestRefused(id.status());
+    return id;
   }
 
   void Cancel(uint64_t request) override {
@@ -178,68 +122,272 @@ class EngineImpl : public Engine {
   }
 
  private:
-  struct Request {
-    Callback callback;
-    std::optional<AnswerStream> answer;
-  };
   struct Incoming {
     uint64_t id = 0;
-    SequenceRequest sequence;
-    Request request;
+    std::unique_ptr<LiveRequest> request;
+  };
+  struct Live {
+    std::unique_ptr<LiveRequest> request;
+    uint64_t first_sequence = 0;  // of its answers, which follow each other
   };
 
-  // The engine's thread: take what came in, plan, execute, apply.
+  absl::StatusOr<uint64_t> Queue(GenerateRequest request, Callback callback) {
+    FACET_RETURN_IF_ERROR(
+        CheckRequest(request, model_->vocab_size, tokenizer_ != nullptr));
+    const absl::Time now = absl::Now();
+    if (request.deadline <= now) {
+      return absl::DeadlineExceededError("the request's time is over");
+    }
+    Incoming incoming;
+    incoming.request = std::make_unique<LiveRequest>(
+        std::move(request), std::move(callback), tokenizer_,
+        forms_.has_value() ? &*forms_ : nullptr, metrics_, now);
+    const int answers = incoming.request->answers();
+    FACET_RETURN_IF_ERROR(scheduler_.Check(incoming.request->Sequence(0)));
+
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!health_.ok()) {
+      return absl::UnavailableError(
+          absl::StrCat("the model can no longer run: ", health_.message()));
+    }
+    if (draining_) {
+      return absl::UnavailableError("the server is shutting down");
+    }
+    const int queued = incoming_answers_ + waiting_;
+    if (queued + answers > limits_.max_queue) {
+      const absl::Duration wait = RetryWait(queued);
+      return WithRetryAfter(
+          absl::ResourceExhaustedError(absl::StrCat(
+              "the queue is full: ", queued, " answers are waiting of at most ",
+              limits_.max_queue, "; try again in ",
+              absl::FormatDuration(wait))),
+          wait);
+    }
+    incoming.id = next_id_++;
+    incoming_answers_ += answers;
+    incoming_.push_back(std::move(incoming));
+    wake_.notify_all();
+    return incoming_.back().id;
+  }
+
+  // About the time until the queue has drained to its half. Holds mutex_.
+  absl::Duration RetryWait(int queued) const {
+    if (answer_interval_ == absl::ZeroDuration()) return absl::Seconds(1);
+    const absl::Duration wait = answer_interval_ * (queued / 2 + 1);
+    return std::clamp(absl::Ceil(wait, absl::Milliseconds(100)),
+                      absl::Milliseconds(100), absl::Minutes(1));
+  }
+
+  // The engine's thread.
   void Run() {
-    bool busy = false;  // the scheduler may have something to do
-    bool failed = false;
-    while (TakeCommands(busy)) {
-      if (failed) continue;
-      const std::optional<StepPlan> plan = scheduler_.PlanStep();
-      busy = plan.has_value();
-      {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        waiting_ = scheduler_.waiting();
+    bool something = false;  // the scheduler may have something to plan
+    while (TakeCommands(something)) {
+      if (failed_) {
+        something = false;
+        continue;
       }
-      if (!busy) continue;
-      const absl::Status status = RunStep(*plan);
+      const absl::Status status = Advance(&something);
       if (!status.ok()) {
         Fail(status);
-        failed = true;
-        busy = false;
+        failed_ = true;
+        something = false;
       }
     }
   }
 
-  // Waits for something to do unless `busy`. False: the engine ends.
-  bool TakeCommands(bool busy) {
+  // Hands over the next step or takes in the oldest.
+  absl::Status Advance(bool* something) {
+    const size_t stages = executor_->stages();
+    const bool more = in_flight_.size() <= stages;
+    if (more && (in_flight_.size() < stages || TimeForNext())) {
+      FACET_ASSIGN_OR_RETURN(const bool planned, PlanNext());
+      if (planned) return absl::OkStatus();
+      *something = false;
+    }
+    if (in_flight_.empty()) return absl::OkStatus();
+    FACET_RETURN_IF_ERROR(FinishOldest());
+    *something = true;
+    return absl::OkStatus();
+  }
+
+  // Whether the step on top of those that run should go out now.
+  bool TimeForNext() {
+    return executor_->stages() > 1 || absl::Now() >= NextStart();
+  }
+
+  // When it should.
+  absl::Time NextStart() const {
+    const StepInFlight& last = in_flight_.back();
+    const absl::Duration expected = clock_.Predict(last.slices, last.tokens);
+    return last.start + expected * (1 - kEarly) - kLead;
+  }
+
+  absl::StatusOr<bool> PlanNext() {
+    const absl::Time start = absl::Now();
+    const int64_t preemptions = scheduler_.stats().preemptions;
+    const std::optional<StepPlan> plan = scheduler_.PlanStep();
+    ShowQueue();
+    if (!plan.has_value()) return false;
+    StepInFlight step;
+    step.start = absl::Now();
+    step.planning = step.start - start;
+    step.preemptions = scheduler_.stats().preemptions - preemptions;
+    for (const SequenceSlice& slice : plan->slices) {
+      const auto count = static_cast<int64_t>(slice.tokens.size());
+      ++step.slices;
+      step.tokens += count;
+      if (count == 1 && slice.sample && !slice.begins) ++step.decode_tokens;
+      if (!slice.begins.has_value()) continue;
+      const auto found = answer_of_.find(slice.sequence.value);
+      if (found != answer_of_.end()) NoteBegin(found->second, slice, start);
+    }
+    FACET_RETURN_IF_ERROR(executor_->Start(*plan));
+    in_flight_.push_back(step);
+    return true;
+  }
+
+  absl::Status FinishOldest() {
+    FACET_ASSIGN_OR_RETURN(StepResult result, executor_->Finish());
+    const absl::Time now = absl::Now();
+    const StepInFlight step = in_flight_.front();
+    in_flight_.pop_front();
+    // A step begins when the one before it ends, however early it came.
+    const absl::Duration duration = now - std::max(step.start, last_finish_);
+    last_finish_ = now;
+    if (step.tokens > 0) clock_.Record(step.slices, step.tokens, duration);
+    if (metrics_ != nullptr) {
+      for (size_t rank = 0; rank < result.rank_compute.size(); ++rank) {
+        metrics_->WorkerStepDone(static_cast<int>(rank),
+                                 result.rank_compute[rank]);
+      }
+    }
+    FACET_ASSIGN_OR_RETURN(std::vector<SequenceUpdate> updates,
+                           scheduler_.Apply(std::move(result)));
+    int64_t generated = 0;
+    for (SequenceUpdate& update : updates) {
+      generated += update.token.has_value() ? 1 : 0;
+      Deliver(std::move(update), now);
+    }
+    if (metrics_ != nullptr) {
+      StepRecord record;
+      record.decode_tokens = step.decode_tokens;
+      record.prefill_tokens = step.tokens - step.decode_tokens;
+      record.generated_tokens = generated;
+      record.preemptions = step.preemptions;
+      record.planning = step.planning;
+      record.duration = duration;
+      metrics_->StepDone(record);
+    }
+    return absl::OkStatus();
+  }
+
+  struct AnswerOf {
+    uint64_t request;
+    int index;
+  };
+
+  void NoteBegin(const AnswerOf& answer, const SequenceSlice& slice,
+                 absl::Time now) {
+    LiveRequest& live = *requests_.at(answer.request).request;
+    live.Scheduled(answer.index, slice.start, now);
+    if (metrics_ != nullptr && answer.index == 0) {
+      metrics_->PrefixLookup(slice.begins->prompt_tokens, slice.start);
+    }
+  }
+
+  void Deliver(SequenceUpdate update, absl::Time now) {
+    const uint64_t sequence = update.sequence.value;
+    const auto found = answer_of_.find(sequence);
+    if (found == answer_of_.end()) return;  // ended meanwhile
+    const AnswerOf answer = found->second;
+    LiveRequest& live = *requests_.at(answer.request).request;
+    bool ended = live.Take(answer.index, std::move(update), now);
+    if (!ended) {
+      const absl::Status masked = SetMask(live, answer.index, sequence);
+      if (!masked.ok()) {
+        live.End(answer.index, FinishReason::kError, masked, now);
+        ended = true;
+      }
+    }
+    if (ended) Forget(answer.request, answer.index, now);
+  }
+
+  absl::Status SetMask(const LiveRequest& live, int index, uint64_t sequence) {
+    FACET_ASSIGN_OR_RETURN(std::shared_ptr<const TokenMask> mask,
+                           live.Mask(index));
+    if (mask != nullptr) {
+      scheduler_.SetMask(SequenceId{sequence}, std::move(mask));
+    }
+    return absl::OkStatus();
+  }
+
+  // Answer `index` of `request` has ended.
+  void Forget(uint64_t request, int index, absl::Time now) {
+    const auto found = requests_.find(request);
+    const uint64_t sequence = found->second.first_sequence + index;
+    scheduler_.Cancel(SequenceId{sequence});
+    answer_of_.erase(sequence);
+    NoteAnswerEnd(now);
+    if (found->second.request->unfinished() > 0) return;
+    deadlines_.erase({found->second.request->deadline(), request});
+    requests_.erase(found);
+  }
+
+  void NoteAnswerEnd(absl::Time now) {
+    const absl::Duration since = now - last_answer_end_;
+    last_answer_end_ = now;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    answer_interval_ =
+        answer_interval_ == absl::ZeroDuration()
+            ? std::min(since, absl::Seconds(1))
+            : answer_interval_ * 0.9 + std::min(since, absl::Seconds(10)) * 0.1;
+  }
+
+  // Waits until there is something to do: a command, a deadline, the time for
+  // the next step; not at all while steps run. False: the engine ends.
+  bool TakeCommands(bool something) {
     std::deque<Incoming> incoming;
     std::vector<uint64_t> cancelled;
     bool end_all = false;
     {
       std::unique_lock<std::mutex> lock(mutex_);
-      const auto something = [this] {
+      const auto commanded = [this] {
         return !incoming_.empty() || !cancelled_.empty() || end_all_ ||
                stopping_;
       };
-      if (!busy && !something()) {
-        idle_ = true;
-        idle_changed_.notify_all();
-        wake_.wait(lock, something);
+      if (in_flight_.empty() && !something && !commanded()) {
+        const bool idle = requests_.empty();
+        idle_ = idle;
+        if (idle) idle_changed_.notify_all();
+        // Requests that nothing can be planned for wait for their deadlines.
+        if (idle || deadlines_.empty() ||
+            deadlines_.begin()->first == absl::InfiniteFuture()) {
+          wake_.wait(lock, commanded);
+        } else {
+          wake_.wait_until(lock, absl::ToChronoTime(deadlines_.begin()->first),
+                           commanded);
+        }
+      } else if (WaitsForNextStart()) {
+        wake_.wait_until(lock, absl::ToChronoTime(NextStart()), commanded);
       }
       if (stopping_) return false;
       idle_ = false;
       std::swap(incoming, incoming_);
       std::swap(cancelled, cancelled_);
       end_all = std::exchange(end_all_, false);
-      waiting_ += incoming.size();
+      waiting_ += std::exchange(incoming_answers_, 0);
     }
-    for (Incoming& one : incoming) {
-      requests_.try_emplace(one.id, std::move(one.request));
-      scheduler_.Add(SequenceId{one.id}, std::move(one.sequence));
-    }
+    const absl::Time now = absl::Now();
+    for (Incoming& one : incoming) Admit(std::move(one));
     for (const uint64_t id : cancelled) {
-      End(id, GenerateEvent(), FinishReason::kCancelled,
-          absl::CancelledError("the request was cancelled"));
+      EndRequest(id, FinishReason::kCancelled,
+                 absl::CancelledError("the request was cancelled"), now);
+    }
+    while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
+      EndRequest(deadlines_.begin()->second, FinishReason::kError,
+                 absl::DeadlineExceededError(
+                     "the request's time is over; its answer is cut off"),
+                 now);
     }
     if (end_all) {
       EndAll(absl::UnavailableError(
@@ -248,59 +396,51 @@ class EngineImpl : public Engine {
     return true;
   }
 
-  absl::Status RunStep(const StepPlan& plan) {
-    FACET_ASSIGN_OR_RETURN(StepResult result, executor_->Execute(plan));
-    FACET_ASSIGN_OR_RETURN(std::vector<SequenceUpdate> updates,
-                           scheduler_.Apply(std::move(result)));
-    for (SequenceUpdate& update : updates) Deliver(std::move(update));
-    return absl::OkStatus();
+  // Only the hand-over of one more step is due, and not yet.
+  bool WaitsForNextStart() const {
+    return !failed_ && executor_->stages() == 1 && in_flight_.size() == 1 &&
+           NextStart() > absl::Now();
   }
 
-  void Deliver(SequenceUpdate update) {
-    const uint64_t id = update.sequence.value;
-    Request& request = requests_.at(id);
-    GenerateEvent event;
-    event.logits = std::move(update.logits);
-    FinishReason finish = FinishReason::kNone;
-    if (update.end == SequenceEnd::kStop) finish = FinishReason::kStop;
-    if (update.end == SequenceEnd::kLength) finish = FinishReason::kLength;
-
-    if (update.token.has_value()) {
-      // The stop id is reported as a token and is no part of the text.
-      if (request.answer.has_value() && finish != FinishReason::kStop) {
-        request.answer->Push(update.token->token, &event.text, &event.parts);
-      }
-      event.tokens.push_back(*std::move(update.token));
+  void Admit(Incoming incoming) {
+    LiveRequest& live = *incoming.request;
+    const uint64_t first = next_sequence_;
+    next_sequence_ += live.answers();
+    deadlines_.insert({live.deadline(), incoming.id});
+    for (int i = 0; i < live.answers(); ++i) {
+      const SequenceId id{first + i};
+      SequenceRequest sequence = live.Sequence(i);
+      if (i > 0) sequence.sibling = SequenceId{first};
+      scheduler_.Add(id, std::move(sequence));
+      answer_of_[id.value] = {incoming.id, i};
     }
-    if (request.answer.has_value() && finish != FinishReason::kNone) {
-      request.answer->Finish(&event.text, &event.parts);
-    }
-    if (request.answer.has_value() && request.answer->stopped()) {
-      finish = FinishReason::kStop;
-    }
-    if (finish != FinishReason::kNone) {
-      End(id, std::move(event), finish, absl::OkStatus());
-    } else if (!event.tokens.empty() || !event.logits.empty()) {
-      request.callback(std::move(event));
+    requests_[incoming.id] = {std::move(incoming.request), first};
+    for (int i = 0; i < live.answers(); ++i) {
+      const absl::Status masked = SetMask(live, i, first + i);
+      if (masked.ok()) continue;
+      EndRequest(incoming.id, FinishReason::kError, masked, absl::Now());
+      return;
     }
   }
 
-  void End(uint64_t id, GenerateEvent event, FinishReason finish,
-           absl::Status status) {
+  void EndRequest(uint64_t id, FinishReason finish, const absl::Status& status,
+                  absl::Time now) {
     const auto found = requests_.find(id);
     if (found == requests_.end()) return;
-    scheduler_.Cancel(SequenceId{id});
-    const Request request = std::move(found->second);
+    Live live = std::move(found->second);
     requests_.erase(found);
-    event.finish = finish;
-    event.status = std::move(status);
-    request.callback(std::move(event));
+    deadlines_.erase({live.request->deadline(), id});
+    for (int i = 0; i < live.request->answers(); ++i) {
+      scheduler_.Cancel(SequenceId{live.first_sequence + i});
+      answer_of_.erase(live.first_sequence + i);
+    }
+    live.request->EndAll(finish, status, now);
   }
 
   void EndAll(const absl::Status& status) {
     while (!requests_.empty()) {
-      End(requests_.begin()->first, GenerateEvent(), FinishReason::kError,
-          status);
+      EndRequest(requests_.begin()->first, FinishReason::kError, status,
+                 absl::Now());
     }
   }
 
@@ -311,30 +451,62 @@ class EngineImpl : public Engine {
       const std::lock_guard<std::mutex> lock(mutex_);
       health_ = status;
       std::swap(incoming, incoming_);
+      incoming_answers_ = 0;
     }
+    in_flight_.clear();
     EndAll(status);
     for (const Incoming& one : incoming) {
-      GenerateEvent event;
-      event.finish = FinishReason::kError;
-      event.status = status;
-      one.request.callback(std::move(event));
+      one.request->EndAll(FinishReason::kError, status, absl::Now());
     }
+    ShowQueue();
+  }
+
+  // Tells Submit() and the metrics how things stand.
+  void ShowQueue() {
+    const SchedulerStats stats = scheduler_.stats();
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      waiting_ = stats.waiting;
+    }
+    if (metrics_ == nullptr) return;
+    const auto pages = [](const PoolUse& use) {
+      return PoolPages{use.held, use.cached, use.blank};
+    };
+    EngineState state;
+    state.running = stats.running;
+    state.waiting = stats.waiting;
+    state.sliding = pages(stats.sliding);
+    state.global = pages(stats.global);
+    metrics_->SetState(state);
   }
 
   Executor* const executor_;
+  const ModelConfig* const model_;
   const Tokenizer* const tokenizer_;
   const EngineLimits limits_;
+  ServingMetrics* const metrics_;
+  std::optional<OutputForms> forms_;
 
   // Of the engine's thread; Check() alone is asked from others.
   Scheduler scheduler_;
-  absl::btree_map<uint64_t, Request> requests_;
+  absl::btree_map<uint64_t, Live> requests_;
+  absl::flat_hash_map<uint64_t, AnswerOf> answer_of_;  // by sequence
+  std::set<std::pair<absl::Time, uint64_t>> deadlines_;
+  std::deque<StepInFlight> in_flight_;
+  StepClock clock_;
+  absl::Time last_finish_ = absl::InfinitePast();
+  absl::Time last_answer_end_ = absl::Now();
+  uint64_t next_sequence_ = 1;
+  bool failed_ = false;
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::condition_variable idle_changed_;
   std::deque<Incoming> incoming_;
+  int incoming_answers_ = 0;
   std::vector<uint64_t> cancelled_;
-  size_t waiting_ = 0;  // taken in, not yet running
+  int waiting_ = 0;                 // answers taken in, not yet running
+  absl::Duration answer_interval_;  // between ends of answers
   uint64_t next_id_ = 1;
   bool idle_ = false;
   bool draining_ = false;
@@ -350,8 +522,10 @@ class EngineImpl : public Engine {
 std::unique_ptr<Engine> Engine::Create(Executor* executor,
                                        const ModelConfig* model,
                                        const Tokenizer* tokenizer,
-                                       const EngineLimits& limits) {
-  return std::make_unique<EngineImpl>(executor, model, tokenizer, limits);
+                                       const EngineLimits& limits,
+                                       ServingMetrics* metrics) {
+  return std::make_unique<EngineImpl>(executor, model, tokenizer, limits,
+                                      metrics);
 }
 
 }  // namespace facet

@@ -1,11 +1,16 @@
 #include "rpc/coordinator/engine.h"
 
 #include <future>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <random>
+#include <regex>
 
+#include "absl/strings/match.h"
+#include "absl/time/clock.h"
 #include "gtest/gtest.h"
+#include "rpc/coordinator/retry_after.h"
 #include "runtime/executor/fake_executor.h"
 
 namespace facet {
@@ -183,7 +188,9 @@ TEST_F(EngineTest, CancelFreesThePagesAndEndsOnce) {
   EXPECT_EQ(outcome->finish, FinishReason::kCancelled);
   engine().Drain(absl::Seconds(60));
   EXPECT_EQ(outcome->finishes, 1);
-  EXPECT_EQ(outcome->tokens.size(), 5u);
+  // Two steps were on their way when it was cancelled.
+  EXPECT_GE(outcome->tokens.size(), 3u);
+  EXPECT_LE(outcome->tokens.size(), 5u);
   EXPECT_EQ(executor_->pages_held(), 0);
 }
 
@@ -235,12 +242,141 @@ TEST_F(EngineTest, AFullQueueRefusesAtOnce) {
     }
   }
   EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_GT(RetryAfter(refused).value_or(absl::ZeroDuration()),
+            absl::ZeroDuration());
   EXPECT_GE(accepted.size(), 3u);
   EXPECT_LE(accepted.size(), 4u);
   go.set_value();
   for (const auto& outcome : accepted) {
     outcome->ended.get_future().wait();
     EXPECT_EQ(outcome->finish, FinishReason::kLength);
+  }
+}
+
+// The events of a request with several answers, by answer.
+struct Answers {
+  std::map<int, Outcome> by_index;
+  int done = 0;
+  std::promise<void> ended;
+
+  void Add(GenerateEvent event) {
+    const bool last = event.done;
+    by_index[event.index].Add(std::move(event));
+    if (last && ++done == 1) ended.set_value();
+  }
+};
+
+TEST_F(EngineTest, EveryAnswerOfARequestEndsOnceAndTheLastIsMarked) {
+  GenerateRequest request = Prompt(std::vector<int32_t>(21, 7), 9);
+  request.n = 3;
+  auto answers = std::make_shared<Answers>();
+  ASSERT_TRUE(engine()
+                  .Submit(request,
+                          [answers](GenerateEvent event) {
+                            answers->Add(std::move(event));
+                          })
+                  .ok());
+  answers->ended.get_future().wait();
+  engine().Drain(absl::Seconds(60));
+  EXPECT_EQ(answers->done, 1);
+  ASSERT_EQ(answers->by_index.size(), 3u);
+  for (const auto& [index, answer] : answers->by_index) {
+    EXPECT_LT(index, 3);
+    EXPECT_EQ(answer.finishes, 1);
+    EXPECT_EQ(answer.tokens, AnswerAlone(request.prompt, 9));
+  }
+}
+
+TEST_F(EngineTest, BestOfShowsAsManyAsAskedForOnceAllHaveEnded) {
+  GenerateRequest request = Prompt({3, 4, 5}, 9);
+  request.n = 2;
+  request.best_of = 4;
+  auto answers = std::make_shared<Answers>();
+  ASSERT_TRUE(engine()
+                  .Submit(request,
+                          [answers](GenerateEvent event) {
+                            answers->Add(std::move(event));
+                          })
+                  .ok());
+  answers->ended.get_future().wait();
+  ASSERT_EQ(answers->by_index.size(), 2u);
+  for (const auto& [index, answer] : answers->by_index) {
+    EXPECT_EQ(answer.events, 1);
+    EXPECT_EQ(answer.finish, FinishReason::kLength);
+    EXPECT_EQ(answer.tokens, AnswerAlone(request.prompt, 9));
+  }
+}
+
+TEST_F(EngineTest, CancellingARequestEndsEachOfItsAnswers) {
+  std::promise<void> third_step, cancelled;
+  fake_.before_step = [&](const StepPlan& plan) {
+    if (plan.step == 3) {
+      third_step.set_value();
+      cancelled.get_future().wait();
+    }
+    return absl::OkStatus();
+  };
+  GenerateRequest request = Prompt({1}, 300);
+  request.n = 2;
+  auto answers = std::make_shared<Answers>();
+  const auto id = engine().Submit(request, [answers](GenerateEvent event) {
+    answers->Add(std::move(event));
+  });
+  ASSERT_TRUE(id.ok()) << id.status();
+  third_step.get_future().wait();
+  engine().Cancel(*id);
+  cancelled.set_value();
+  answers->ended.get_future().wait();
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(answers->by_index[i].finish, FinishReason::kCancelled);
+  }
+  engine().Drain(absl::Seconds(60));
+  EXPECT_EQ(executor_->pages_held(), 0);
+}
+
+TEST_F(EngineTest, ADeadlineEndsARequestThatRunsAndOneThatWaits) {
+  fake_.before_step = [](const StepPlan&) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    return absl::OkStatus();
+  };
+  limits_.max_sequences = 1;
+  GenerateRequest request = Prompt({1}, 400);
+  request.deadline = absl::Now() + absl::Milliseconds(100);
+  auto runs = std::make_shared<Outcome>();
+  auto waits = std::make_shared<Outcome>();
+  ASSERT_TRUE(Submit(request, runs).ok());
+  ASSERT_TRUE(Submit(request, waits).ok());
+  for (const auto& outcome : {runs, waits}) {
+    outcome->ended.get_future().wait();
+    EXPECT_EQ(outcome->finish, FinishReason::kError);
+    EXPECT_EQ(outcome->status.code(), absl::StatusCode::kDeadlineExceeded);
+  }
+  request.deadline = absl::Now() - absl::Seconds(1);
+  EXPECT_EQ(Submit(request, std::make_shared<Outcome>()).status().code(),
+            absl::StatusCode::kDeadlineExceeded);
+}
+
+TEST_F(EngineTest, StopStringsDoNotCountBeforeTheLeastLength) {
+  const std::vector<int32_t> answer = AnswerAlone({5, 6}, 20);
+  const std::string first = *TestTokenizer().Decode({answer.data(), 3}, true);
+  GenerateRequest request = Prompt({5, 6}, 20);
+  request.stop_strings = {first};
+  request.min_tokens = 6;
+  const auto outcome = Run(request);
+  EXPECT_GT(outcome->tokens.size(), 6u);
+  EXPECT_TRUE(absl::StrContains(
+      outcome->text, *TestTokenizer().Decode({answer.data(), 6}, true)));
+}
+
+TEST_F(EngineTest, AnAnswerWithAGrammarKeepsToIt) {
+  for (const char* pattern : {"[a-f]{5,9}", "(yes|no), [0-9]{3}\\."}) {
+    GenerateRequest request = Prompt({5, 6}, 60);
+    request.grammar = *CompileRegex(pattern, GrammarLimits());
+    request.stop_ids = {1};
+    const auto outcome = Run(request);
+    EXPECT_EQ(outcome->finish, FinishReason::kStop) << outcome->status;
+    EXPECT_TRUE(std::regex_match(outcome->text, std::regex(pattern)))
+        << outcome->text;
   }
 }
 

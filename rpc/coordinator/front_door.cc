@@ -3,6 +3,7 @@
 #include <random>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "kernels/base/status_macros.h"
@@ -26,32 +27,20 @@ SamplingParams ResolveSampling(const SamplingOptions& options,
   params.seed = options.seed.has_value() ? *options.seed : RandomSeed();
   params.logprob = options.logprobs || options.top_logprobs > 0;
   params.top_logprobs = options.top_logprobs;
+  params.repetition_penalty = options.repetition_penalty;
+  params.presence_penalty = options.presence_penalty;
+  params.frequency_penalty = options.frequency_penalty;
   return params;
 }
 
-// The clock of one request.
-struct Stopwatch {
-  absl::Time submitted;
-  absl::Time first_token;
-  Usage usage;
-
-  void Count(int64_t tokens) {
-    if (tokens == 0) return;
-    if (usage.completion_tokens == 0) first_token = absl::Now();
-    usage.completion_tokens += tokens;
-  }
-  Usage AtEnd() const {
-    Usage result = usage;
-    if (usage.completion_tokens == 0) return result;
-    result.first_token_s = absl::ToDoubleSeconds(first_token - submitted);
-    const double after = absl::ToDoubleSeconds(absl::Now() - first_token);
-    if (usage.completion_tokens > 1 && after > 0) {
-      result.tokens_per_s =
-          static_cast<double>(usage.completion_tokens - 1) / after;
-    }
-    return result;
-  }
-};
+// Whether the answer to a conversation may begin with a thought.
+bool Thinks(const TextRequest& request) {
+  if (request.enable_thinking.has_value()) return *request.enable_thinking;
+  const absl::StatusOr<ChatJson> conversation = ParseConversation(request.text);
+  if (!conversation.ok() || !conversation->is_object()) return false;
+  const auto flag = conversation->find("enable_thinking");
+  return flag != conversation->end() && flag->is_boolean() && flag->get<bool>();
+}
 
 }  // namespace
 
@@ -76,10 +65,27 @@ absl::StatusOr<GenerateRequest> FrontDoor::Prepare(
                                  : nullptr;
       FACET_ASSIGN_OR_RETURN(
           result.prompt, ConversationTokens(*model_, request.text, thinking));
+      result.may_think = Thinks(request);
       break;
     }
   }
+  FACET_ASSIGN_OR_RETURN(result.grammar, grammars_.Get(request.format));
   result.sampling = ResolveSampling(request.sampling, model_->defaults);
+  result.logit_bias = request.sampling.logit_bias;
+  result.n = request.n;
+  result.best_of = request.best_of;
+  result.min_tokens = request.min_tokens;
+  result.prompt_logprobs = request.prompt_logprobs;
+  result.priority = request.priority;
+  result.cache_salt = request.cache_salt;
+  if (request.timeout_s.has_value()) {
+    if (!(*request.timeout_s > 0)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("timeout_seconds: ", *request.timeout_s,
+                       " is out of range, legal is above 0"));
+    }
+    result.deadline = absl::Now() + absl::Seconds(*request.timeout_s);
+  }
   result.max_tokens = request.max_tokens.value_or(kDefaultMaxTokens);
   result.stop_strings = request.stop;
   result.stop_ids = request.stop_ids;
@@ -93,23 +99,22 @@ absl::StatusOr<GenerateRequest> FrontDoor::Prepare(
 absl::StatusOr<uint64_t> FrontDoor::Generate(
     const TextRequest& request,
     std::function<void(TextEvent event)> on_event) const {
-  Stopwatch watch;
-  watch.submitted = absl::Now();
   FACET_ASSIGN_OR_RETURN(GenerateRequest prepared, Prepare(request));
-  watch.usage.prompt_tokens = static_cast<int64_t>(prepared.prompt.size());
-  return engine_->Submit(
-      std::move(prepared),
-      [watch, on_event = std::move(on_event)](GenerateEvent from) mutable {
-        watch.Count(static_cast<int64_t>(from.tokens.size()));
-        TextEvent event;
-        event.tokens = std::move(from.tokens);
-        event.text = std::move(from.text);
-        event.parts = std::move(from.parts);
-        event.finish = from.finish;
-        event.status = std::move(from.status);
-        if (event.finish != FinishReason::kNone) event.usage = watch.AtEnd();
-        on_event(std::move(event));
-      });
+  return engine_->Submit(std::move(prepared),
+                         [on_event = std::move(on_event)](GenerateEvent from) {
+                           TextEvent event;
+                           event.index = from.index;
+                           event.tokens = std::move(from.tokens);
+                           event.text = std::move(from.text);
+                           event.parts = std::move(from.parts);
+                           event.prompt_logprobs =
+                               std::move(from.prompt_logprobs);
+                           event.finish = from.finish;
+                           event.status = std::move(from.status);
+                           event.usage = from.usage;
+                           event.done = from.done;
+                           on_event(std::move(event));
+                         });
 }
 
 ModelInfo FrontDoor::Info() const {

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "rpc/convert/text_messages.h"
 #include "rpc/coordinator/engine.h"
+#include "rpc/coordinator/grammar_cache.h"
 #include "rpc/coordinator/text_model.h"
 
 namespace facet {
@@ -23,11 +24,12 @@ class FrontDoor {
  public:
   // Both outlive the front door.
   FrontDoor(Engine* engine, const TextModel* model)
-      : engine_(engine), model_(model) {}
+      : engine_(engine), model_(model), grammars_(kGrammarBytes) {}
 
   // The engine's request for `request`.
   //
-  // Errors: INVALID_ARGUMENT naming the field; those of the chat format.
+  // Errors: INVALID_ARGUMENT naming the field; those of the chat format and of
+  // the compilers of output formats.
   absl::StatusOr<GenerateRequest> Prepare(const TextRequest& request) const;
 
   // Prepares and submits; `on_event` runs on the engine's thread and must not
@@ -42,8 +44,12 @@ class FrontDoor {
   const TextModel& model() const { return *model_; }
 
  private:
+  // Some dozens of large schemas.
+  static constexpr int64_t kGrammarBytes = int64_t{64} << 20;
+
   Engine* const engine_;
   const TextModel* const model_;
+  mutable GrammarCache grammars_;
 };
 
 }  // namespace facet

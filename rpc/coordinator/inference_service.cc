@@ -2,13 +2,16 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <deque>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "rpc/convert/text_convert.h"
+#include "rpc/coordinator/retry_after.h"
 #include "rpc/proto/inference.grpc.pb.h"
 #include "runtime/tokenizer/utf8.h"
 
@@ -29,18 +32,20 @@ size_t UnreadBytes(const TextEvent& event) {
   for (const SampledToken& token : event.tokens) {
     bytes += 16 + 12 * token.top.size();
   }
+  // Those of a prompt come all at once and are bounded by it.
   return bytes;
 }
 
-// One answer on its way to its client. Events that come while a write is on its
-// way gather in one response.
+// The answers of one request on their way to its client. Events of an answer
+// that come while a write is on its way gather in one response.
 //
 // Lives until gRPC calls OnDone(), which is after Finish(), which is after the
 // engine's last event. Once mutex_ is let go with finishing_ set, another
 // thread may be deleting this.
 class GenerateStream : public grpc::ServerWriteReactor<v1::GenerateResponse> {
  public:
-  GenerateStream(const FrontDoor* front_door,
+  GenerateStream(grpc::CallbackServerContext* context,
+                 const FrontDoor* front_door,
                  const InferenceServiceOptions& options,
                  const v1::GenerateRequest& request)
       : engine_(&front_door->engine()), options_(options) {
@@ -50,6 +55,11 @@ class GenerateStream : public grpc::ServerWriteReactor<v1::GenerateResponse> {
     const absl::StatusOr<uint64_t> id = front_door->Generate(
         text_request, [this](TextEvent event) { Take(std::move(event)); });
     if (!id.ok()) {
+      if (const auto wait = RetryAfter(id.status())) {
+        context->AddTrailingMetadata(
+            "grpc-retry-pushback-ms",
+            std::to_string(absl::ToInt64Milliseconds(*wait)));
+      }
       Finish(ToGrpc(id.status()));
       return;
     }
@@ -96,13 +106,14 @@ class GenerateStream : public grpc::ServerWriteReactor<v1::GenerateResponse> {
         if (id_.has_value()) engine_->Cancel(*id_);
       }
       if (event.status.ok()) {
-        AppendToProto(event, logprobs_, &gathered_);
-        has_gathered_ = true;
-      }
-      if (event.finish != FinishReason::kNone) {
+        const auto [place, fresh] = place_of_.try_emplace(
+            event.index, static_cast<int>(gathered_.size()));
+        if (fresh) gathered_.emplace_back();
+        AppendToProto(event, logprobs_, &gathered_[place->second]);
+      } else {
         final_status_ = event.status;
-        ended_ = true;
       }
+      ended_ |= event.done;
       next = Decide();
     }
     Do(next);
@@ -112,11 +123,15 @@ class GenerateStream : public grpc::ServerWriteReactor<v1::GenerateResponse> {
   Next Decide() {
     Next next;
     if (writing_ || finishing_) return next;
-    if (has_gathered_ && !too_slow_ && !broken_) {
-      next.write = writing_ = true;
-      outgoing_ = std::exchange(gathered_, v1::GenerateResponse());
-      has_gathered_ = false;
+    if (outgoing_.empty() && !gathered_.empty()) {
+      outgoing_.swap(gathered_);
+      place_of_.clear();
       unread_bytes_ = 0;
+    }
+    if (!outgoing_.empty() && !too_slow_ && !broken_) {
+      next.write = writing_ = true;
+      writing_response_ = std::move(outgoing_.front());
+      outgoing_.pop_front();
     } else if (ended_) {
       next.finish = finishing_ = true;
       next.status = too_slow_ ? TooSlow() : ToGrpc(final_status_);
@@ -126,7 +141,7 @@ class GenerateStream : public grpc::ServerWriteReactor<v1::GenerateResponse> {
 
   // Outside of mutex_, since gRPC may run its callbacks before it returns.
   void Do(const Next& next) {
-    if (next.write) StartWrite(&outgoing_);
+    if (next.write) StartWrite(&writing_response_);
     if (next.finish) Finish(next.status);
   }
 
@@ -143,14 +158,16 @@ class GenerateStream : public grpc::ServerWriteReactor<v1::GenerateResponse> {
 
   std::mutex mutex_;
   std::optional<uint64_t> id_;
-  v1::GenerateResponse gathered_;
-  v1::GenerateResponse outgoing_;  // being written
-  size_t unread_bytes_ = 0;        // of gathered_
-  bool has_gathered_ = false;
+  // One response an answer that had events since the last ones went out.
+  std::deque<v1::GenerateResponse> gathered_;
+  absl::flat_hash_map<int, int> place_of_;     // in gathered_, by answer
+  size_t unread_bytes_ = 0;                    // of gathered_
+  std::deque<v1::GenerateResponse> outgoing_;  // to be written, in order
+  v1::GenerateResponse writing_response_;
   bool writing_ = false;
   bool too_slow_ = false;
   bool broken_ = false;  // the client is gone
-  bool ended_ = false;   // the engine's last event has come
+  bool ended_ = false;   // every answer's last event has come
   bool finishing_ = false;
   absl::Status final_status_;
 };
@@ -162,9 +179,9 @@ class InferenceService : public v1::Inference::CallbackService {
       : front_door_(front_door), options_(options) {}
 
   grpc::ServerWriteReactor<v1::GenerateResponse>* Generate(
-      grpc::CallbackServerContext*,
+      grpc::CallbackServerContext* context,
       const v1::GenerateRequest* request) override {
-    return new GenerateStream(front_door_, options_, *request);
+    return new GenerateStream(context, front_door_, options_, *request);
   }
 
   grpc::ServerUnaryReactor* Tokenize(grpc::CallbackServerContext* context,

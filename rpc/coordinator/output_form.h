@@ -1,0 +1,72 @@
+// Keeps an answer within a grammar: which tokens may come next, given those
+// that came. A thought is free; the grammar counts for what follows it.
+#ifndef FACET_RPC_COORDINATOR_OUTPUT_FORM_H_
+#define FACET_RPC_COORDINATOR_OUTPUT_FORM_H_
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "rpc/convert/text_messages.h"
+#include "runtime/grammar/matcher.h"
+#include "runtime/grammar/token_masks.h"
+#include "runtime/plan/step_plan.h"
+#include "runtime/tokenizer/tokenizer.h"
+
+namespace facet {
+
+// What all answers of one model share: the trie of its tokens and the masks of
+// states seen before. Made when the first request needs it. Thread-safe.
+class OutputForms {
+ public:
+  // `tokenizer` outlives it.
+  explicit OutputForms(const Tokenizer* tokenizer);
+
+  MaskCache& masks();
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
+  int32_t channel_open() const { return channel_open_; }
+  // Every token of the vocabulary.
+  const std::shared_ptr<const TokenMask>& any() const { return any_; }
+
+ private:
+  const Tokenizer* const tokenizer_;
+  const int32_t channel_open_;
+  const std::shared_ptr<const TokenMask> any_;
+  std::once_flag once_;
+  std::unique_ptr<MaskCache> masks_;
+};
+
+// One answer.
+class OutputForm {
+ public:
+  // `forms` outlives it. `stop_ids` are allowed where the grammar may end;
+  // with `may_think`, a thought may come first.
+  OutputForm(OutputForms* forms, GrammarPtr grammar,
+             std::vector<int32_t> stop_ids, bool may_think);
+
+  // The tokens that may come next in text of `kind`.
+  //
+  // Errors: RESOURCE_EXHAUSTED for a grammar that is too ambiguous to follow.
+  absl::StatusOr<std::shared_ptr<const TokenMask>> Mask(PartKind kind) const;
+
+  // Token `id` came; it turned text of kind `before` into `after`.
+  //
+  // Errors: those of GrammarMatcher::Accept().
+  absl::Status Take(int32_t id, PartKind before, PartKind after);
+
+  // The answer is complete and nothing may follow.
+  bool finished() const { return matcher_.IsFinished(); }
+
+ private:
+  OutputForms* forms_;
+  GrammarMatcher matcher_;
+  std::vector<int32_t> stop_ids_;
+  bool may_think_;
+};
+
+}  // namespace facet
+
+#endif  // FACET_RPC_COORDINATOR_OUTPUT_FORM_H_
