@@ -14,11 +14,12 @@
 // 268 us, and every tenth step waited a whole millisecond for the other
 // worker's CPU.
 //
-// Idle between steps at the same settings: 223 to 236 us one at a time, 50 to
-// 56 us with the next step queued, of which the thread that sends the last
-// result takes what it needs of the worker's only CPU. A worker with two CPUs:
-// 12 to 15 us, and 147 us when the thread that runs steps sends their results
-// itself.
+// Idle between steps, on that machine under a load of 7 to 17: 12 to 18 us for
+// one worker with the next step queued, where a thread that runs steps and
+// sends their results itself took 147 us; 176 to 300 us one step at a time. Two
+// workers with a CPU each: 50 to 180 us queued, 213 to 277 us one at a time.
+// The sender needs that CPU too, and ranks that do not wait for each other, as
+// these, drift apart until the one ahead has run out of steps.
 //
 // Bare streams, measured before this was written: blocking and callback servers
 // alike (175 and 172 us); a worker that ran steps on the thread that reads
