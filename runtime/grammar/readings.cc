@@ -9,6 +9,10 @@ namespace {
 // ambiguous as well.
 constexpr int kVisitsPerReading = 16;
 
+int32_t OneLess(int32_t count) {
+  return count == kUnbounded || count == 0 ? count : count - 1;
+}
+
 }  // namespace
 
 ReadingsStepper::ReadingsStepper(const Automaton& automaton, StackPool* pool)
@@ -85,8 +89,7 @@ void ReadingsStepper::Visit(int32_t id, int32_t stack) {
       return;
     case StateKind::kRepeat:
       if (state.min == 0) Add(state.b, stack);
-      RunBody(id, stack, std::max(state.min - 1, 0),
-              state.max == kUnbounded ? kUnbounded : state.max - 1);
+      RunBody(id, stack, OneLess(state.min), OneLess(state.max));
       return;
     case StateKind::kEnd: {
       if (stack == kEmptyStack) {
@@ -102,8 +105,8 @@ void ReadingsStepper::Visit(int32_t id, int32_t stack) {
       // A body that read nothing is not run again: it would go on for ever.
       const bool read_nothing = static_cast<size_t>(stack) >= first_fresh_;
       if (frame.room > 0 && !read_nothing) {
-        RunBody(frame.state, frame.parent, std::max(frame.need - 1, 0),
-                frame.room == kUnbounded ? kUnbounded : frame.room - 1);
+        RunBody(frame.state, frame.parent, OneLess(frame.need),
+                OneLess(frame.room));
       }
       return;
     }
@@ -183,10 +186,8 @@ void Canonicalize(int32_t horizon, StackPool* pool, Readings* readings) {
       Frame frame = (*pool)[order[end]];
       if (frame.parent != kEmptyStack) frame.parent = renamed[frame.parent];
       if (!frame.is_call()) {
-        frame.need = std::min(frame.need, horizon);
-        if (frame.room != kUnbounded) {
-          frame.room = std::min(frame.room, horizon);
-        }
+        if (frame.need >= horizon) frame.need = kUnbounded;
+        if (frame.room >= horizon) frame.room = kUnbounded;
       }
       level.emplace_back(frame, order[end]);
     }

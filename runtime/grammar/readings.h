@@ -23,7 +23,8 @@ struct Frame {
   int32_t parent = kEmptyStack;
   int32_t state = 0;  // a call: where to go on; a repetition: its kRepeat state
   int32_t need = -1;  // a call: -1; a repetition: how often the body must
-  int32_t room = 0;   // and may still run after this time
+  int32_t room = 0;   // and may still run after this time; kUnbounded does not
+                      // count down
   int32_t depth = 1;  // frames from here to the bottom
 
   bool is_call() const { return need < 0; }
@@ -104,8 +105,9 @@ class ReadingsStepper {
 };
 
 // The same readings with only the frames they need, in an order that does not
-// depend on how they came about. Counters above `horizon` become `horizon`,
-// which changes nothing within that many bytes.
+// depend on how they came about. Counters of `horizon` or more become
+// kUnbounded, which changes nothing within that many bytes and makes counting
+// there a loop.
 void Canonicalize(int32_t horizon, StackPool* pool, Readings* readings);
 
 }  // namespace facet

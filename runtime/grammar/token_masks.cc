@@ -5,61 +5,15 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
 #include "runtime/grammar/readings.h"
+#include "runtime/grammar/text_groups.h"
+#include "runtime/grammar/walk_states.h"
 
 namespace facet {
 namespace {
 
-// Readings looked at for one mask; ordinary grammars need some thousands.
-constexpr int64_t kMaxWork = 4'000'000;
-
-constexpr int32_t kUnknown = -2;
-constexpr int32_t kDead = -1;
-
-// Sets of readings met during one walk, numbered, with their transitions as
-// they become known: the part of a deterministic automaton that this walk
-// needs.
-class WalkStates {
- public:
-  WalkStates(const Automaton& automaton, StackPool* pool)
-      : automaton_(automaton),
-        stepper_(automaton, pool),
-        classes_(static_cast<int32_t>(automaton.class_byte.size())) {}
-
-  int32_t Intern(Readings readings) {
-    if (readings.dead()) return kDead;
-    const auto [place, is_new] =
-        ids_.try_emplace(std::make_pair(readings.configs, readings.can_end),
-                         static_cast<int32_t>(sets_.size()));
-    if (is_new) {
-      sets_.push_back(std::move(readings.configs));
-      next_.resize(next_.size() + classes_, kUnknown);
-    }
-    return place->second;
-  }
-
-  int32_t Next(int32_t state, uint8_t byte) {
-    const int32_t byte_class = automaton_.byte_class[byte];
-    const size_t place = static_cast<size_t>(state) * classes_ + byte_class;
-    int32_t next = next_[place];
-    if (next != kUnknown) return next;
-    next =
-        Intern(stepper_.Step(sets_[state], automaton_.class_byte[byte_class]));
-    next_[place] = next;
-    return next;
-  }
-
-  bool exhausted() const {
-    return stepper_.overflow() || stepper_.work() > kMaxWork;
-  }
-
- private:
-  const Automaton& automaton_;
-  ReadingsStepper stepper_;
-  const int32_t classes_;
-  absl::flat_hash_map<std::pair<std::vector<Config>, bool>, int32_t> ids_;
-  std::vector<std::vector<Config>> sets_;
-  std::vector<int32_t> next_;  // [sets, classes]
-};
+// Subtrees with fewer tokens are walked: that is as fast as asking whether the
+// walk is needed.
+constexpr uint32_t kMinSkippedTokens = 8;
 
 }  // namespace
 
@@ -83,20 +37,32 @@ absl::StatusOr<TokenMask> ComputeTokenMask(const TokenTrie& trie,
   const absl::Span<const TokenTrie::Node> nodes = trie.nodes();
   for (uint32_t i = 0; i < nodes.size();) {
     const TokenTrie::Node& node = nodes[i];
-    const int32_t state = states.Next(after[node.depth - 1], node.byte);
-    if (state == kDead) {
-      i = node.end;
-      continue;
-    }
+    const int32_t before = after[node.depth - 1];
+    const int32_t state = states.Next(before, node.byte);
     if (states.exhausted()) {
       return absl::ResourceExhaustedError(
           "the grammar is too ambiguous to find the tokens that may come next; "
           "rewrite it so that repeated parts cannot match the same text in "
           "several ways");
     }
+    if (state == WalkStates::kDead) {
+      i = node.end;
+      continue;
+    }
+    absl::Span<const int32_t> allowed = trie.TokensIn(i, i + 1);
+    uint32_t next = i + 1;
+    const bool may_skip = state == before || node.byte >= 0x80;
+    if (may_skip && (node.groups & kNotTextGroup) == 0) {
+      const absl::Span<const int32_t> all = trie.TokensIn(i, node.end);
+      if (all.size() >= kMinSkippedTokens &&
+          (node.groups & ~states.Loops(before)) == 0) {
+        allowed = all;
+        next = node.end;
+      }
+    }
+    for (const int32_t id : allowed) allow(id);
     after[node.depth] = state;
-    for (const int32_t id : trie.TokensAt(i)) allow(id);
-    ++i;
+    i = next;
   }
   return mask;
 }

@@ -166,13 +166,13 @@ TEST(TokenTrie, KeepsEveryTokenButSpecialAndExcludedOnes) {
   EXPECT_EQ(trie.max_token_bytes(), 2);
   ASSERT_EQ(trie.stop_ids().size(), 1u);
   ASSERT_EQ(trie.nodes().size(), 3u);
-  EXPECT_EQ(trie.TokensAt(0).size(), 2u);  // "a", twice
-  EXPECT_EQ(trie.TokensAt(1)[0], 2);
+  EXPECT_EQ(trie.TokensIn(0, 1).size(), 2u);  // "a", twice
+  EXPECT_EQ(trie.TokensIn(1, 2)[0], 2);
   EXPECT_EQ(trie.nodes()[0].end, 2u);
   const auto excluding =
       TokenTrie::ForTokenizer(DemoTokenizer(), {kStop}, {300});
   for (size_t i = 0; i < excluding->nodes().size(); ++i) {
-    for (const int32_t id : excluding->TokensAt(i)) {
+    for (const int32_t id : excluding->TokensIn(i, i + 1)) {
       EXPECT_NE(id, 300);
       EXPECT_NE(id, kStop);
       EXPECT_FALSE(DemoTokenizer().is_special(id));

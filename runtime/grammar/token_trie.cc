@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/container/flat_hash_set.h"
+#include "runtime/grammar/text_groups.h"
 
 namespace facet {
 namespace {
@@ -53,6 +54,50 @@ TokenTrie::TokenTrie(absl::Span<const std::string> token_bytes,
   }
   close(0);
   nodes_.push_back({.tokens = static_cast<uint32_t>(tokens_.size())});
+  FindGroups();
+}
+
+void TokenTrie::FindGroups() {
+  struct Place {
+    uint32_t node = 0;
+    int more = 0;  // trailing bytes that its character still needs
+    const Utf8Lead* lead = nullptr;  // of a character whose second byte is next
+  };
+  std::vector<Place> path(1);  // with a root
+  std::vector<uint32_t> parents(nodes().size());
+  std::vector<bool> inside(nodes().size());  // a character goes on here
+  for (uint32_t i = 0; i < nodes().size(); ++i) {
+    Node& node = nodes_[i];
+    path.resize(node.depth);
+    const Place parent = path.back();
+    parents[i] = parent.node;
+    inside[i] = parent.more > 0;
+    Place place = {.node = i};
+    if (parent.more > 0) {
+      const uint8_t low = parent.lead ? parent.lead->second_low : 0x80;
+      const uint8_t high = parent.lead ? parent.lead->second_high : 0xBF;
+      place.more = parent.more - 1;
+      if (node.byte < low || node.byte > high) node.groups = kNotTextGroup;
+    } else if (node.byte < 0x80) {
+      node.groups = uint64_t{1} << AsciiGroup(node.byte);
+    } else {
+      node.groups = kNotTextGroup;
+      for (const Utf8Lead& lead : kUtf8Leads) {
+        if (node.byte < lead.low || node.byte > lead.high) continue;
+        node.groups = kNonAsciiGroup;
+        place.more = 1 + lead.more;
+        place.lead = &lead;
+      }
+    }
+    const bool ends_inside = place.more > 0 && !TokensIn(i, i + 1).empty();
+    if (ends_inside) node.groups = kNotTextGroup;
+    path.push_back(place);
+  }
+  // Children stand behind their parents.
+  for (uint32_t i = static_cast<uint32_t>(nodes().size()); i-- > 0;) {
+    if (nodes_[i].depth > 1) nodes_[parents[i]].groups |= nodes_[i].groups;
+    if (inside[i]) nodes_[i].groups = kNotTextGroup;
+  }
 }
 
 std::shared_ptr<const TokenTrie> TokenTrie::ForTokenizer(

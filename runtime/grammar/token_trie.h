@@ -22,6 +22,7 @@ class TokenTrie {
     uint32_t end = 0;     // one behind the subtree
     uint32_t tokens = 0;  // the first of its tokens; they end where those of
                           // the next node begin
+    uint64_t groups = 0;  // of characters in the subtree (text_groups.h)
   };
 
   // `token_bytes[id]` is what token `id` adds to a text; empty for tokens that
@@ -44,13 +45,15 @@ class TokenTrie {
   absl::Span<const Node> nodes() const {
     return absl::MakeConstSpan(nodes_).first(nodes_.size() - 1);
   }
-  // The ids whose bytes end at nodes()[node].
-  absl::Span<const int32_t> TokensAt(uint32_t node) const {
+  // The ids whose bytes end at nodes()[begin] to nodes()[end - 1].
+  absl::Span<const int32_t> TokensIn(uint32_t begin, uint32_t end) const {
     return absl::MakeConstSpan(tokens_).subspan(
-        nodes_[node].tokens, nodes_[node + 1].tokens - nodes_[node].tokens);
+        nodes_[begin].tokens, nodes_[end].tokens - nodes_[begin].tokens);
   }
 
  private:
+  void FindGroups();
+
   int64_t vocab_size_ = 0;
   int max_token_bytes_ = 0;
   std::vector<int32_t> stop_ids_;
