@@ -1,6 +1,7 @@
 #include "kernels/sampling/adjust_logits.h"
 
 #include <algorithm>
+#include <bit>
 #include <limits>
 
 namespace facet {
@@ -43,17 +44,16 @@ void KeepMasked(absl::Span<const uint64_t> mask, int32_t first,
                 absl::Span<float> logits) {
   constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
   const int64_t end = int64_t{first} + static_cast<int64_t>(logits.size());
-  for (int64_t token = first; token < end;) {
-    const int64_t word_end = std::min(end, (token / 64 + 1) * 64);
-    const uint64_t word = mask[token / 64];
-    if (word == 0) {
-      std::fill(logits.begin() + (token - first),
-                logits.begin() + (word_end - first), kNaN);
-      token = word_end;
+  for (int64_t word = first / 64; word * 64 < end; ++word) {
+    const int64_t begin = std::max<int64_t>(first, word * 64);
+    if (mask[word] == 0) {
+      std::fill(logits.begin() + (begin - first),
+                logits.begin() + (std::min(end, word * 64 + 64) - first), kNaN);
       continue;
     }
-    for (; token < word_end; ++token) {
-      if ((word >> (token % 64) & 1) == 0) logits[token - first] = kNaN;
+    for (uint64_t without = ~mask[word]; without != 0; without &= without - 1) {
+      const int64_t token = word * 64 + std::countr_zero(without);
+      if (token >= begin && token < end) logits[token - first] = kNaN;
     }
   }
 }
