@@ -174,6 +174,70 @@ TEST_P(ServingTest, ARefusedStepHarmsNothing) {
   }
 }
 
+// Ended for want of pages, a sequence begins again with its answer so far,
+// under the same id, while steps are under way. Penalties still tell prompt
+// from answer.
+TEST_P(ServingTest, APreemptedSequenceGoesOnWhereItStopped) {
+  const TokenIds prompt = {2, 10, 30};
+  SamplingParams sampling;
+  sampling.temperature = 1.0f;
+  sampling.seed = 4;
+  sampling.presence_penalty = 1.5f;
+  ContinueOptions what;
+  what.count = 5;
+  what.sampling = sampling;
+  const auto one = TinyCluster(GetParam(), 1, 1);
+  ASSERT_NE(one, nullptr);
+  const auto plain = Continue(*one, {prompt}, what, forward_);
+  ASSERT_TRUE(plain.ok()) << plain.status();
+  std::vector<int32_t> want;
+  for (const SampledToken& token : (*plain)[0].tokens) {
+    want.push_back(token.token);
+  }
+  for (const auto& [tp, pp] :
+       std::vector<std::pair<int, int>>{{1, 1}, {1, 2}, {2, 3}}) {
+    const auto cluster = TinyCluster(GetParam(), tp, pp);
+    ASSERT_NE(cluster, nullptr);
+    std::vector<int32_t> got;
+    const auto start = [&](const StepPlan& plan) {
+      const absl::Status status = cluster->Start(plan);
+      EXPECT_TRUE(status.ok()) << status;
+    };
+    const auto finish = [&] {
+      const auto result = cluster->Finish();
+      ASSERT_TRUE(result.ok()) << result.status();
+      for (const SampledToken& token : result->tokens) {
+        got.push_back(token.token);
+      }
+    };
+    const auto draw = [&](uint64_t step, SequenceSlice slice) {
+      slice.sampling = sampling;
+      return OneSlice(step, std::move(slice));
+    };
+    start(draw(1, OnePage(1, 0, prompt)));
+    start(draw(2, OnePage(1, 3, {kSampledToken})));
+    finish();
+    finish();
+    ASSERT_EQ(got.size(), 2u);
+    StepPlan end;
+    end.step = 3;
+    end.finished = {{1}};
+    start(end);
+    TokenIds again = prompt;
+    again.insert(again.end(), got.begin(), got.end());
+    SequenceSlice begin = OnePage(1, 0, again);
+    begin.begins->prompt_tokens = 3;
+    start(draw(4, std::move(begin)));
+    finish();
+    start(draw(5, OnePage(1, 5, {kSampledToken})));
+    finish();
+    start(draw(6, OnePage(1, 6, {kSampledToken})));
+    finish();
+    finish();
+    EXPECT_EQ(got, want) << "tp " << tp << " pp " << pp;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(AllSizes, ServingTest,
                          testing::Values("dense-tiny", "moe-tiny", "e2b-tiny",
                                          "e4b-tiny"),
