@@ -33,10 +33,36 @@ void WaitWhileEqual(std::atomic<T>& value, T old) {
   value.wait(old, std::memory_order_acquire);
 }
 
+uint64_t Bounds(uint64_t begin, uint64_t end) { return end << 32 | begin; }
+
+// The first or the last index of what is left, which is then gone; -1: none.
+int64_t TakeFirst(std::atomic<uint64_t>& bounds) {
+  uint64_t left = bounds.load(std::memory_order_relaxed);
+  while (true) {
+    const uint64_t begin = left & 0xffffffff, end = left >> 32;
+    if (begin >= end) return -1;
+    if (bounds.compare_exchange_weak(left, Bounds(begin + 1, end),
+                                     std::memory_order_relaxed)) {
+      return static_cast<int64_t>(begin);
+    }
+  }
+}
+int64_t TakeLast(std::atomic<uint64_t>& bounds) {
+  uint64_t left = bounds.load(std::memory_order_relaxed);
+  while (true) {
+    const uint64_t begin = left & 0xffffffff, end = left >> 32;
+    if (begin >= end) return -1;
+    if (bounds.compare_exchange_weak(left, Bounds(begin, end - 1),
+                                     std::memory_order_relaxed)) {
+      return static_cast<int64_t>(end - 1);
+    }
+  }
+}
+
 }  // namespace
 
 ThreadPool::ThreadPool(int num_threads, std::vector<int> cpus)
-    : num_threads_(num_threads) {
+    : num_threads_(num_threads), left_(new Left[num_threads]) {
   for (int i = 1; i < num_threads; ++i) {
     const int cpu = i < static_cast<int>(cpus.size()) ? cpus[i] : -1;
     threads_.emplace_back([this, i, cpu] {
@@ -105,10 +131,22 @@ void ThreadPool::ParallelDynamic(int64_t count,
     for (int64_t i = 0; i < count; ++i) body(0, i);
     return;
   }
-  std::atomic<int64_t> next{0};
+  for (int t = 0; t < num_threads_; ++t) {
+    left_[t].bounds.store(
+        Bounds(count * t / num_threads_, count * (t + 1) / num_threads_),
+        std::memory_order_relaxed);
+  }
   Run([&](int thread) {
-    for (int64_t i = next.fetch_add(1); i < count; i = next.fetch_add(1)) {
+    for (int64_t i = TakeFirst(left_[thread].bounds); i >= 0;
+         i = TakeFirst(left_[thread].bounds)) {
       body(thread, i);
+    }
+    for (int other = 1; other < num_threads_; ++other) {
+      std::atomic<uint64_t>& bounds =
+          left_[(thread + other) % num_threads_].bounds;
+      for (int64_t i = TakeLast(bounds); i >= 0; i = TakeLast(bounds)) {
+        body(thread, i);
+      }
     }
   });
 }

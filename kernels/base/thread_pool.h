@@ -38,11 +38,20 @@ class ThreadPool {
   void ParallelFor(int64_t count, int64_t grain,
                    absl::FunctionRef<void(int64_t begin, int64_t end)> body);
 
-  // Hands out [0, count) one index at a time, for work of uneven size.
+  // Hands out [0, count) one index at a time, for work of uneven size. Each
+  // thread goes through a run of its own, in order, so that what lies behind
+  // one index is likely its next; one that is through takes from the ends of
+  // others. REQUIRES: count < 2^32.
   void ParallelDynamic(int64_t count,
                        absl::FunctionRef<void(int thread, int64_t index)> body);
 
  private:
+  // What is left of one thread's run: begin in the lower half, end in the
+  // upper.
+  struct alignas(64) Left {
+    std::atomic<uint64_t> bounds{0};
+  };
+
   void WorkerLoop(int thread);
 
   const int num_threads_;
@@ -53,6 +62,7 @@ class ThreadPool {
   std::atomic<int> pending_{0};
   std::atomic<bool> stop_{false};
   const absl::FunctionRef<void(int)>* body_ = nullptr;
+  const std::unique_ptr<Left[]> left_;
 };
 
 // CPUs this process may run on, lowest first.

@@ -1,6 +1,7 @@
 #include "kernels/base/thread_pool.h"
 
 #include <atomic>
+#include <thread>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -32,10 +33,26 @@ TEST(ThreadPoolTest, ParallelForCoversEachIndexOnceAtGrainBorders) {
 }
 
 TEST(ThreadPoolTest, ParallelDynamicCoversEachIndexOnce) {
+  for (int threads : {1, 2, 3, 7}) {
+    ThreadPool pool(threads);
+    for (int64_t size : {0, 1, 2, 6, 7, 500}) {
+      std::vector<std::atomic<int>> seen(size);
+      pool.ParallelDynamic(size, [&](int, int64_t i) { ++seen[i]; });
+      for (auto& count : seen) EXPECT_EQ(count, 1);
+    }
+  }
+}
+
+TEST(ThreadPoolTest, OthersTakeWhatASlowThreadHasLeft) {
   ThreadPool pool(2);
-  std::vector<std::atomic<int>> seen(500);
-  pool.ParallelDynamic(500, [&](int, int64_t i) { ++seen[i]; });
-  for (auto& count : seen) EXPECT_EQ(count, 1);
+  constexpr int64_t kCount = 100;
+  std::atomic<int64_t> done{0};
+  pool.ParallelDynamic(kCount, [&](int, int64_t i) {
+    // Ends only if all others are done meanwhile, those behind this one too.
+    while (i == 0 && done < kCount - 1) std::this_thread::yield();
+    ++done;
+  });
+  EXPECT_EQ(done, kCount);
 }
 
 }  // namespace
