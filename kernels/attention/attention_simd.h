@@ -23,10 +23,12 @@ inline constexpr int kValueVectors = 4;
 inline constexpr int kValueVectors = 1;
 #endif
 
-// o[i][0 .. 16 NV) = o c + sum_j p[i][j] v[j], j in [lo, hi).
-template <int MR, int NV, typename T>
+// o[i][0 .. 16 NV) = o c + sum_j p[i][j] v[j], j in [lo, hi). Prefetches what
+// lies `ahead` elements behind the values.
+template <int MR, int NV, bool kPrefetch, typename T>
 FACET_INLINE void AddValues(const float (*p)[kAttentionBlock], const float* c,
-                            const T* v, int64_t dim, int lo, int hi, float* o) {
+                            const T* v, int64_t dim, int64_t ahead, int lo,
+                            int hi, float* o) {
   F32x16 acc[MR][NV];
 #pragma GCC unroll 4
   for (int i = 0; i < MR; ++i) {
@@ -38,7 +40,13 @@ FACET_INLINE void AddValues(const float (*p)[kAttentionBlock], const float* c,
   for (int j = lo; j < hi; ++j) {
     F32x16 value[NV];
 #pragma GCC unroll 4
-    for (int n = 0; n < NV; ++n) value[n] = Load(v + j * dim + 16 * n);
+    for (int n = 0; n < NV; ++n) {
+      const T* at = v + j * dim + 16 * n;
+      if constexpr (kPrefetch) {
+        if (16 * n * sizeof(T) % 64 == 0) PrefetchAhead(at, ahead);
+      }
+      value[n] = Load(at);
+    }
 #pragma GCC unroll 4
     for (int i = 0; i < MR; ++i) {
       const F32x16 weight = Set(p[i][j]);
@@ -55,16 +63,17 @@ FACET_INLINE void AddValues(const float (*p)[kAttentionBlock], const float* c,
   }
 }
 
-template <int MR, typename T>
+template <int MR, bool kPrefetch, typename T>
 FACET_INLINE void AddAllValues(const float (*p)[kAttentionBlock],
-                               const float* c, const T* v, int64_t dim, int lo,
-                               int hi, float* o) {
+                               const float* c, const T* v, int64_t dim,
+                               int64_t ahead, int lo, int hi, float* o) {
   int64_t d = 0;
   for (; d + 16 * kValueVectors <= dim; d += 16 * kValueVectors) {
-    AddValues<MR, kValueVectors>(p, c, v + d, dim, lo, hi, o + d);
+    AddValues<MR, kValueVectors, kPrefetch>(p, c, v + d, dim, ahead, lo, hi,
+                                            o + d);
   }
   for (; d + 16 <= dim; d += 16) {
-    AddValues<MR, 1>(p, c, v + d, dim, lo, hi, o + d);
+    AddValues<MR, 1, kPrefetch>(p, c, v + d, dim, ahead, lo, hi, o + d);
   }
   for (; d < dim; ++d) {
     for (int i = 0; i < MR; ++i) {
@@ -105,9 +114,20 @@ FACET_INLINE float Weigh(float* scores, VisibleKeys keys, float& m, float& l) {
   return c;
 }
 
-template <int MR, typename T>
+// Elements from `a` to `b`, which may lie in different allocations.
+template <typename T>
+FACET_INLINE int64_t Distance(const T* a, const T* b) {
+  return (reinterpret_cast<intptr_t>(b) - reinterpret_cast<intptr_t>(a)) /
+         static_cast<int64_t>(sizeof(T));
+}
+
+// Keys and values stream from memory page by page, each too short for the
+// hardware to follow: the first tile of a block fetches its values while it
+// reads keys, and the next block's keys while it reads values.
+template <int MR, bool kPrefetch, typename T>
 void RowTile(const AttentionArgs& args, const AttentionTask& task, const T* k,
-             const T* v, int64_t block, int row, const AttentionState& state) {
+             const T* v, const T* next_k, int64_t block, int row,
+             const AttentionState& state) {
   const int64_t dim = args.head_dim;
   const float* q[MR];
   VisibleKeys visible[MR];
@@ -123,13 +143,32 @@ void RowTile(const AttentionArgs& args, const AttentionTask& task, const T* k,
   }
   if (lo >= hi) return;
   alignas(64) float p[MR][kAttentionBlock];
-  Strip<MR, false>(q, k + lo * dim, dim, hi - lo, dim, &p[0][lo],
-                   kAttentionBlock);
+  Strip<MR, kPrefetch>(q, k + lo * dim, dim, hi - lo, dim, /*segments=*/1,
+                       Distance(k, v), &p[0][lo], kAttentionBlock,
+                       /*segment_stride=*/0);
   float c[MR];
   for (int i = 0; i < MR; ++i) {
     c[i] = Weigh(p[i], visible[i], state.m[row + i], state.l[row + i]);
   }
-  AddAllValues<MR>(p, c, v, dim, lo, hi, state.o + row * dim);
+  AddAllValues<MR, kPrefetch>(p, c, v, dim, Distance(v, next_k), lo, hi,
+                              state.o + row * dim);
+}
+
+template <bool kPrefetch, typename T>
+FACET_INLINE void RowTileOf(int rows, const AttentionArgs& args,
+                            const AttentionTask& task, const T* k, const T* v,
+                            const T* next_k, int64_t block, int row,
+                            const AttentionState& state) {
+  switch (rows) {
+    case 1:
+      return RowTile<1, kPrefetch>(args, task, k, v, next_k, block, row, state);
+    case 2:
+      return RowTile<2, kPrefetch>(args, task, k, v, next_k, block, row, state);
+    case 3:
+      return RowTile<3, kPrefetch>(args, task, k, v, next_k, block, row, state);
+    default:
+      return RowTile<4, kPrefetch>(args, task, k, v, next_k, block, row, state);
+  }
 }
 
 template <typename T>
@@ -146,22 +185,14 @@ void SplitOf(const AttentionArgs& args, const AttentionTask& task,
     const int64_t offset = KeyOffset(args, task.kv_head, block);
     const T* k = static_cast<const T*>(args.k) + offset;
     const T* v = static_cast<const T*>(args.v) + offset;
-    int row = 0;
-    for (; row + 4 <= rows; row += 4) {
-      RowTile<4>(args, task, k, v, block, row, state);
-    }
-    switch (rows - row) {
-      case 3:
-        RowTile<3>(args, task, k, v, block, row, state);
-        break;
-      case 2:
-        RowTile<2>(args, task, k, v, block, row, state);
-        break;
-      case 1:
-        RowTile<1>(args, task, k, v, block, row, state);
-        break;
-      default:
-        break;
+    const int64_t next = block + kAttentionBlock;
+    const T* next_k = next < task.key_end
+                          ? static_cast<const T*>(args.k) +
+                                KeyOffset(args, task.kv_head, next)
+                          : k;
+    RowTileOf<true>(rows, args, task, k, v, next_k, block, 0, state);
+    for (int row = 4; row < rows; row += 4) {
+      RowTileOf<false>(rows - row, args, task, k, v, next_k, block, row, state);
     }
   }
 }

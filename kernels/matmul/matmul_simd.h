@@ -46,14 +46,25 @@ FACET_INLINE void ReduceTile(const __m256* folded, float* out,
   }
 }
 
-// Brings 64 bytes of a row of the next tile to the second-level cache. With few
-// rows of x the weights stream from memory and the hardware does not follow
-// several short streams; the first level is left to x (on Zen 4 a third faster
-// than prefetching there, and a tenth faster than line by line across rows).
+// Brings 64 bytes to the second-level cache, `ahead` weights behind the ones
+// being used. With few rows of x the weights stream from memory and the
+// hardware does not follow several short streams; the first level is left to x
+// (on Zen 4 a third faster than prefetching there, and a tenth faster than line
+// by line across rows).
 template <typename W>
-FACET_INLINE void PrefetchNextTile(const W* row, int64_t w_stride, int rows) {
-  _mm_prefetch(reinterpret_cast<const char*>(row + rows * w_stride),
-               _MM_HINT_T1);
+FACET_INLINE void PrefetchAhead(const W* weights, int64_t ahead) {
+  _mm_prefetch(reinterpret_cast<const char*>(weights + ahead), _MM_HINT_T1);
+}
+
+// Whole tiles of rows that are at least kAheadBytes: how far ahead to prefetch.
+template <typename W>
+FACET_INLINE int64_t WeightsAhead(int tile_rows, int64_t row_weights,
+                                  int64_t w_stride) {
+  constexpr int64_t kAheadBytes = 8 << 10;
+  const int64_t tile_bytes =
+      tile_rows * row_weights * static_cast<int64_t>(sizeof(W));
+  const int64_t tiles = (kAheadBytes + tile_bytes - 1) / tile_bytes;
+  return tiles * tile_rows * w_stride;
 }
 
 #if defined(__AVX512F__)
@@ -63,7 +74,8 @@ inline constexpr int kTileN = 6;
 
 template <int MR, int NR, bool kPrefetch, typename W>
 FACET_INLINE void Tile(const float* const* x, const W* w, int64_t w_stride,
-                       int64_t k, float* out, int64_t out_stride) {
+                       int64_t k, int64_t ahead, float* out,
+                       int64_t out_stride) {
   F32x16 acc[MR][NR];
 #pragma GCC unroll 4
   for (int i = 0; i < MR; ++i) {
@@ -87,7 +99,7 @@ FACET_INLINE void Tile(const float* const* x, const W* w, int64_t w_stride,
     for (; at + kLine <= k; at += kLine) {
 #pragma GCC unroll 6
       for (int j = 0; j < NR; ++j) {
-        PrefetchNextTile(w + j * w_stride + at, w_stride, NR);
+        PrefetchAhead(w + j * w_stride + at, ahead);
       }
 #pragma GCC unroll 2
       for (int s = 0; s < kLine; s += 16) step(at + s);
@@ -125,7 +137,8 @@ FACET_INLINE __m256 Load8(const BF16* p) {
 
 template <int MR, int NR, bool kPrefetch, typename W>
 FACET_INLINE void HalfTile(const float* const* x, const W* w, int64_t w_stride,
-                           int64_t k, int64_t half, __m256* acc) {
+                           int64_t k, int64_t ahead, int64_t half,
+                           __m256* acc) {
 #pragma GCC unroll 12
   for (int q = 0; q < MR * NR; ++q) acc[q] = _mm256_setzero_ps();
   constexpr int kLine = 64 / sizeof(W);
@@ -136,8 +149,7 @@ FACET_INLINE void HalfTile(const float* const* x, const W* w, int64_t w_stride,
     for (int j = 0; j < NR; ++j) {
       wv[j] = Load8(w + j * w_stride + at + 8 * half);
       if constexpr (kPrefetch) {
-        if (at % kLine == 0)
-          PrefetchNextTile(w + j * w_stride + at, w_stride, NR);
+        if (at % kLine == 0) PrefetchAhead(w + j * w_stride + at, ahead);
       }
     }
 #pragma GCC unroll 4
@@ -165,7 +177,8 @@ FACET_INLINE void HalfTile(const float* const* x, const W* w, int64_t w_stride,
 // Few rows of x: both halves at once, so that w is read once.
 template <int MR, int NR, bool kPrefetch, typename W>
 FACET_INLINE void Tile(const float* const* x, const W* w, int64_t w_stride,
-                       int64_t k, float* out, int64_t out_stride) {
+                       int64_t k, int64_t ahead, float* out,
+                       int64_t out_stride) {
   __m256 folded[MR * NR];
   if constexpr (MR == 1) {
     F32x16 acc[NR];
@@ -178,8 +191,7 @@ FACET_INLINE void Tile(const float* const* x, const W* w, int64_t w_stride,
 #pragma GCC unroll 3
       for (int j = 0; j < NR; ++j) {
         if constexpr (kPrefetch) {
-          if (at % kLine == 0)
-            PrefetchNextTile(w + j * w_stride + at, w_stride, NR);
+          if (at % kLine == 0) PrefetchAhead(w + j * w_stride + at, ahead);
         }
         acc[j] = Fma(xv, Load(w + j * w_stride + at), acc[j]);
       }
@@ -194,8 +206,8 @@ FACET_INLINE void Tile(const float* const* x, const W* w, int64_t w_stride,
     for (int j = 0; j < NR; ++j) folded[j] = FoldHalves(acc[j]);
   } else {
     __m256 high[MR * NR];
-    HalfTile<MR, NR, kPrefetch>(x, w, w_stride, k, 0, folded);
-    HalfTile<MR, NR, false>(x, w, w_stride, k, 1, high);
+    HalfTile<MR, NR, kPrefetch>(x, w, w_stride, k, ahead, 0, folded);
+    HalfTile<MR, NR, false>(x, w, w_stride, k, ahead, 1, high);
 #pragma GCC unroll 12
     for (int q = 0; q < MR * NR; ++q) {
       folded[q] = _mm256_add_ps(folded[q], high[q]);
@@ -219,7 +231,8 @@ FACET_INLINE __m512bh LoadBhPartial(const BF16* p, int n) {
 // Lane l takes the pair (2 l, 2 l + 1) of every 32 k.
 template <int MR, int NR, bool kPrefetch, typename W>
 FACET_INLINE void Tile(const BF16* const* x, const W* w, int64_t w_stride,
-                       int64_t k, float* out, int64_t out_stride) {
+                       int64_t k, int64_t ahead, float* out,
+                       int64_t out_stride) {
   __m512 acc[MR][NR];
 #pragma GCC unroll 4
   for (int i = 0; i < MR; ++i) {
@@ -233,7 +246,7 @@ FACET_INLINE void Tile(const BF16* const* x, const W* w, int64_t w_stride,
     for (int j = 0; j < NR; ++j) {
       wv[j] = LoadBh(w + j * w_stride + at);
       if constexpr (kPrefetch) {
-        PrefetchNextTile(w + j * w_stride + at, w_stride, NR);
+        PrefetchAhead(w + j * w_stride + at, ahead);
       }
     }
 #pragma GCC unroll 4
@@ -281,34 +294,47 @@ FACET_INLINE void RoundRow(const float* x, int64_t k, float* out) {
   for (int64_t at = 0; at < k; ++at) out[at] = ToFloat(ToBF16(x[at]));
 }
 
-// All tiles of MR rows of x by the rows [0, n) of w; out is [MR, n].
+// All tiles of MR rows of x by the rows [0, n) of w, each cut into `segments`
+// parts of `part` along k; the sums of part s go to out + s * segment_stride,
+// [MR, n]. Rows of w are walked as they lie in memory, and what lies `ahead`
+// weights behind each is prefetched.
 template <int MR, bool kPrefetch, typename X, typename W>
 void Strip(const X* const* x, const W* w, int64_t w_stride, int64_t n,
-           int64_t k, float* out, int64_t out_stride) {
+           int64_t part, int segments, int64_t ahead, float* out,
+           int64_t out_stride, int64_t segment_stride) {
+  const auto tile = [&]<int NR>(int64_t j) __attribute__((always_inline)) {
+    const X* xs[MR];
+    for (int i = 0; i < MR; ++i) xs[i] = x[i];
+    for (int s = 0; s < segments; ++s) {
+      Tile<MR, NR, kPrefetch>(xs, w + j * w_stride + s * part, w_stride, part,
+                              ahead, out + s * segment_stride + j, out_stride);
+      for (int i = 0; i < MR; ++i) xs[i] += part;
+    }
+  };
   int64_t j = 0;
-  for (; j + kTileN <= n; j += kTileN) {
-    Tile<MR, kTileN, kPrefetch>(x, w + j * w_stride, w_stride, k, out + j,
-                                out_stride);
-  }
-  for (; j < n; ++j) {
-    Tile<MR, 1, kPrefetch>(x, w + j * w_stride, w_stride, k, out + j,
-                           out_stride);
-  }
+  for (; j + kTileN <= n; j += kTileN) tile.template operator()<kTileN>(j);
+  for (; j < n; ++j) tile.template operator()<1>(j);
 }
 
 template <bool kPrefetch, typename X, typename W>
 FACET_INLINE void StripOf(int rows, const X* const* x, const W* w,
-                          int64_t w_stride, int64_t n, int64_t k, float* out,
-                          int64_t out_stride) {
+                          int64_t w_stride, int64_t n, int64_t part,
+                          int segments, float* out, int64_t out_stride,
+                          int64_t segment_stride) {
+  const int64_t ahead = WeightsAhead<W>(kTileN, part * segments, w_stride);
   switch (rows) {
     case 1:
-      return Strip<1, kPrefetch>(x, w, w_stride, n, k, out, out_stride);
+      return Strip<1, kPrefetch>(x, w, w_stride, n, part, segments, ahead, out,
+                                 out_stride, segment_stride);
     case 2:
-      return Strip<2, kPrefetch>(x, w, w_stride, n, k, out, out_stride);
+      return Strip<2, kPrefetch>(x, w, w_stride, n, part, segments, ahead, out,
+                                 out_stride, segment_stride);
     case 3:
-      return Strip<3, kPrefetch>(x, w, w_stride, n, k, out, out_stride);
+      return Strip<3, kPrefetch>(x, w, w_stride, n, part, segments, ahead, out,
+                                 out_stride, segment_stride);
     default:
-      return Strip<4, kPrefetch>(x, w, w_stride, n, k, out, out_stride);
+      return Strip<4, kPrefetch>(x, w, w_stride, n, part, segments, ahead, out,
+                                 out_stride, segment_stride);
   }
 }
 
@@ -337,20 +363,15 @@ void MatmulBlock(const MatmulArgs& args, int64_t n_begin, int64_t n_end,
       }
     }
     const bool direct = args.segments == 1;
-    for (int s = 0; s < args.segments; ++s) {
-      const X* xs[kTileM];
-      for (int i = 0; i < rows; ++i) xs[i] = x[i] + s * part;
-      float* out = direct ? args.y + m * args.y_stride + n_begin
-                          : partial + s * kTileM * n;
-      const int64_t out_stride = direct ? args.y_stride : n;
-      // Later rows of x find w in the cache.
-      if (m == 0) {
-        StripOf<true>(rows, xs, w + s * part, args.w_stride, n, part, out,
-                      out_stride);
-      } else {
-        StripOf<false>(rows, xs, w + s * part, args.w_stride, n, part, out,
-                       out_stride);
-      }
+    float* out = direct ? args.y + m * args.y_stride + n_begin : partial;
+    const int64_t out_stride = direct ? args.y_stride : n;
+    // Later rows of x find w in the cache.
+    if (m == 0) {
+      StripOf<true>(rows, x, w, args.w_stride, n, part, args.segments, out,
+                    out_stride, kTileM * n);
+    } else {
+      StripOf<false>(rows, x, w, args.w_stride, n, part, args.segments, out,
+                     out_stride, kTileM * n);
     }
     if (direct) continue;
     for (int step = 1; step < args.segments; step *= 2) {
