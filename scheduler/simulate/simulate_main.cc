@@ -16,6 +16,7 @@
 #include "runtime/config/model_config.h"
 #include "scheduler/pages/pool_sizes.h"
 #include "scheduler/simulate/generated_workload.h"
+#include "scheduler/simulate/random_run.h"
 #include "scheduler/simulate/simulation.h"
 #include "scheduler/simulate/trace.h"
 
@@ -43,6 +44,9 @@ struct Flags {
   int64_t most_waiting = 1 << 20;
   bool no_prefix_cache = false;
   bool json = false;
+
+  bool check = false;
+  int64_t runs = 1;
 };
 
 absl::StatusOr<ModelFigures> FindModel(const std::string& model,
@@ -176,6 +180,28 @@ absl::Status Run(Flags flags) {
       options.model.name.c_str(), options.machine.name.c_str(), flags.stages,
       flags.stages > 1 ? "s" : "", limits.max_sequences, limits.max_step_tokens,
       limits.pools.page_tokens, ToTable(report).c_str());
+  return absl::OkStatus();
+}
+
+// Random runs from flags.shape.seed on, until one fails.
+absl::Status Check(const Flags& flags) {
+  RunFacts facts;
+  for (int64_t i = 0; i < flags.runs; ++i) {
+    const uint64_t seed = flags.shape.seed + i;
+    const absl::StatusOr<RunFacts> run = CheckRandomRun(seed);
+    if (!run.ok()) {
+      return Annotate(run.status(), absl::StrCat("--seed=", seed));
+    }
+    facts += *run;
+  }
+  std::printf(
+      "%lld runs: %lld sequences in %lld steps, %lld preemptions, %lld "
+      "failures\n",
+      static_cast<long long>(facts.runs),
+      static_cast<long long>(facts.sequences),
+      static_cast<long long>(facts.steps),
+      static_cast<long long>(facts.preemptions),
+      static_cast<long long>(facts.failures));
   return absl::OkStatus();
 }
 
@@ -326,6 +352,11 @@ int Main(int argc, char** argv) {
   AddMachineFlags(&app, &flags);
   AddSchedulerFlags(&app, &flags);
   app.add_flag("--json", flags.json, "JSON in place of a table");
+  app.add_flag("--check", flags.check,
+               "The property test's run of --seed in place of a simulation");
+  app.add_option("--runs", flags.runs, "Of --check: so many seeds")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 30));
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
@@ -335,7 +366,7 @@ int Main(int argc, char** argv) {
     std::fprintf(stderr, "simulate: %s (try --help)\n", error.what());
     return kExitBadInput;
   }
-  const absl::Status status = Run(flags);
+  const absl::Status status = flags.check ? Check(flags) : Run(flags);
   if (status.ok()) return 0;
   std::fprintf(stderr, "simulate: %s\n", std::string(status.message()).c_str());
   return absl::IsInternal(status) ? kExitFailed : kExitBadInput;

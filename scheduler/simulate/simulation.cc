@@ -84,6 +84,7 @@ class Simulation {
   absl::Status Arrive(int request);
   absl::Status Cut(int request, bool expired);
   void PushMask(const LiveSequence& sequence);
+  absl::Status SetMask(const SimSequence& sequence);
   absl::Status ApplyResult();
   absl::Status Update(const SequenceUpdate& update);
   absl::Status Fail();
@@ -140,6 +141,8 @@ std::unique_ptr<FakeExecutor> NewExecutor(const SimulationOptions& options) {
   executor.vocab_size = options.limits.vocab_size;
   executor.sliding_window = options.limits.sliding_window;
   executor.max_step_tokens = options.limits.max_step_tokens;
+  executor.stages = std::max(options.stages, options.limits.max_unapplied - 1);
+  executor.read_everything = options.read_everything;
   return std::make_unique<FakeExecutor>(std::move(executor));
 }
 
@@ -283,6 +286,16 @@ void Simulation::PushMask(const LiveSequence& sequence) {
   Push(now_s_ + options_.mask_s, EventKind::kMask, sequence.known.id.value);
 }
 
+absl::Status Simulation::SetMask(const SimSequence& sequence) {
+  std::shared_ptr<const TokenMask> mask;
+  if (options_.mask) mask = options_.mask(sequence);
+  if (observer_ != nullptr) {
+    FACET_RETURN_IF_ERROR(observer_->OnMask(sequence, mask));
+  }
+  scheduler_.SetMask(sequence.id, std::move(mask));
+  return absl::OkStatus();
+}
+
 void Simulation::EndSequence(SequenceId id) {
   const auto sequence = live_.find(id);
   SimSequence& known = sequence->second.known;
@@ -367,7 +380,7 @@ absl::Status Simulation::Fail() {
   const SimFailure& failure = options_.workload.failures[next_failure_++];
   ++report_.failures;
   down_ = true;
-  executor_ = NewExecutor(options_);
+  executor_->Reset();
   scheduler_.Restart();
   Push(now_s_ + failure.recovery_s, EventKind::kReady, next_failure_);
   return observer_ != nullptr ? observer_->OnRestart() : absl::OkStatus();
@@ -395,12 +408,8 @@ absl::Status Simulation::Handle(const Event& event) {
       return Arrive(static_cast<int>(event.subject));
     case EventKind::kCancel:
       return Cut(static_cast<int>(event.subject), event.expired);
-    case EventKind::kMask: {
-      const SequenceId id = {event.subject};
-      scheduler_.SetMask(
-          id, options_.mask ? options_.mask(live_.at(id).known) : nullptr);
-      return absl::OkStatus();
-    }
+    case EventKind::kMask:
+      return SetMask(live_.at(SequenceId{event.subject}).known);
     case EventKind::kResult:
       return ApplyResult();
     case EventKind::kFailure:
@@ -449,7 +458,7 @@ absl::Status Simulation::PlanSteps() {
     scheduler_us_.push_back(static_cast<float>(1e6 * (seconds + apply_s_)));
     apply_s_ = 0;
     if (observer_ != nullptr) {
-      FACET_RETURN_IF_ERROR(observer_->OnPlan(&*plan));
+      FACET_RETURN_IF_ERROR(observer_->OnPlan(&*plan, scheduler_));
     }
     FACET_RETURN_IF_ERROR(CountStep(*plan));
     FACET_RETURN_IF_ERROR(executor_->Start(*plan));
@@ -570,7 +579,13 @@ absl::Status SimulationObserver::OnAdd(const SimSequence&,
 absl::Status SimulationObserver::OnCancel(const SimSequence&) {
   return absl::OkStatus();
 }
-absl::Status SimulationObserver::OnPlan(StepPlan*) { return absl::OkStatus(); }
+absl::Status SimulationObserver::OnMask(const SimSequence&,
+                                        std::shared_ptr<const TokenMask>) {
+  return absl::OkStatus();
+}
+absl::Status SimulationObserver::OnPlan(StepPlan*, const Scheduler&) {
+  return absl::OkStatus();
+}
 absl::Status SimulationObserver::OnResult(StepResult*) {
   return absl::OkStatus();
 }

@@ -49,6 +49,9 @@ struct SimulationOptions {
   // after the token before.
   double mask_s = 0;
   std::function<std::shared_ptr<const TokenMask>(const SimSequence&)> mask;
+  // Workers check all that a sequence has written in each of its steps, not
+  // only what its window sees: slow where contexts are long.
+  bool read_everything = false;
   // Has the last word on what the scheduler is given.
   std::function<void(const SimSequence&, SequenceRequest*)> adjust;
 };
@@ -60,9 +63,11 @@ class SimulationObserver {
   virtual absl::Status OnAdd(const SimSequence& sequence,
                              const SequenceRequest& request);
   virtual absl::Status OnCancel(const SimSequence& sequence);
+  virtual absl::Status OnMask(const SimSequence& sequence,
+                              std::shared_ptr<const TokenMask> mask);
   // May change `plan` before it runs, as `result` before it is applied: so a
   // test can see that a fault is found.
-  virtual absl::Status OnPlan(StepPlan* plan);
+  virtual absl::Status OnPlan(StepPlan* plan, const Scheduler& scheduler);
   virtual absl::Status OnResult(StepResult* result);
   // `sequence` has the token of the update already.
   virtual absl::Status OnUpdate(const SimSequence& sequence,

@@ -55,6 +55,44 @@ TEST(SimulationTest, AnAnswerTakesItsStepsAndNoMore) {
   EXPECT_EQ(report.decode_steps, 4);
 }
 
+TEST(SimulationTest, StepsThatAreAheadHideTheRoundTrip) {
+  SimulationOptions options = OneSecondSteps();
+  options.machine.round_trip_s = 0.25;
+  options.limits.max_unapplied = 2;
+  options.workload.requests = {Request(0, 10, 21)};
+  const SimulationReport report = MustSimulate(options);
+  EXPECT_EQ(report.output_tokens, 21);
+  EXPECT_FLOAT_EQ(report.inter_token_s.p50, 1);
+  EXPECT_FLOAT_EQ(report.end_to_end_s.max, 21.25);
+}
+
+TEST(SimulationTest, TwoMicroBatchesKeepTwoStagesBusy) {
+  SimulationOptions options = OneSecondSteps();
+  options.stages = 2;
+  options.limits.micro_batches = 2;
+  options.limits.max_unapplied = 3;
+  for (int i = 0; i < 4; ++i) {
+    options.workload.requests.push_back(Request(0, 4, 100));
+  }
+  const SimulationReport report = MustSimulate(options);
+  EXPECT_EQ(report.output_tokens, 400);
+  // Each sequence draws every other second, and there are two batches of them.
+  EXPECT_GT(report.stage_busy, 0.95);
+  EXPECT_LT(report.simulated_s, 210);
+}
+
+TEST(SimulationTest, AnAnswerThatEndsUnforeseenIsCutThere) {
+  SimulationOptions options = OneSecondSteps();
+  options.limits.max_unapplied = 2;
+  SimRequest request = Request(0, 10, 5);
+  request.max_tokens = 50;
+  options.workload.requests = {request};
+  const SimulationReport report = MustSimulate(options);
+  EXPECT_EQ(report.completed, 1);
+  EXPECT_EQ(report.output_tokens, 5);
+  EXPECT_EQ(report.computed_tokens, 10 + 4 + 1);  // one step was ahead
+}
+
 TEST(SimulationTest, EveryRequestIsCountedOnce) {
   SimulationOptions options = OneSecondSteps();
   options.most_waiting = 8;
@@ -185,7 +223,7 @@ TEST(SimulationTest, FaultsAreFound) {
   EXPECT_FALSE(Simulate(options, &loses).ok());
 
   struct GivesAPageTwice : SimulationObserver {
-    absl::Status OnPlan(StepPlan* plan) override {
+    absl::Status OnPlan(StepPlan* plan, const Scheduler&) override {
       for (SequenceSlice& slice : plan->slices) {
         for (PageId& page : slice.new_global_pages) page.value = 0;
       }
