@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/base/check.h"
 #include "kernels/base/status_macros.h"
@@ -446,6 +447,9 @@ absl::StatusOr<StepResult> FakeExecutor::Run(const StepPlan& plan) {
   size_t step_tokens = 0;
   for (const SequenceSlice& slice : plan.slices) {
     step_tokens += slice.tokens.size();
+    if (absl::c_linear_search(plan.finished, slice.sequence)) {
+      return Refuse(slice, "has a slice though it ended");
+    }
   }
   if (step_tokens > static_cast<size_t>(options_.max_step_tokens)) {
     return absl::InvalidArgumentError(

@@ -11,6 +11,10 @@
 namespace facet {
 namespace {
 
+// Room made for an answer when its sequence starts: growing by doubling later
+// would copy a long prompt while others wait.
+constexpr int64_t kReservedAnswer = 16384;
+
 bool InOrder(const Sequence* a, const Sequence* b) {
   return a->order < b->order;
 }
@@ -157,6 +161,9 @@ void Scheduler::Admit() {
 
 void Scheduler::Start(Sequence* sequence, const CachedPrefix& prefix) {
   sequence->run = next_run_++;
+  sequence->tokens.reserve(
+      sequence->prompt_length +
+      std::min(sequence->request.max_tokens, kReservedAnswer));
   const auto smallest =
       std::min_element(micro_batch_sizes_.begin(), micro_batch_sizes_.end());
   ++*smallest;
@@ -282,9 +289,10 @@ SequenceStart Scheduler::BeginningOf(const Sequence& sequence) const {
   return begins;
 }
 
-SequenceSlice Scheduler::PlanSlice(Sequence* sequence, PlannedSlice* planned) {
+void Scheduler::PlanSlice(Sequence* sequence, SequenceSlice* out,
+                          PlannedSlice* planned) {
   const SequenceRequest& request = sequence->request;
-  SequenceSlice slice;
+  SequenceSlice& slice = *out;
   slice.sequence = sequence->id;
   slice.start = sequence->planned;
   slice.sampling = request.sampling;
@@ -337,7 +345,6 @@ SequenceSlice Scheduler::PlanSlice(Sequence* sequence, PlannedSlice* planned) {
     ++sequence->unknown;
   }
   sequence->planned = end;
-  return slice;
 }
 
 std::optional<StepPlan> Scheduler::PlanStep() {
@@ -354,7 +361,8 @@ std::optional<StepPlan> Scheduler::PlanStep() {
     Sequence* const sequence = running_[i];
     if (sequence->chunk > 0 && !sequence->begun) LookAgainForPrefix(sequence);
     if (sequence->chunk == 0 || !MakeRoom(sequence)) continue;
-    plan.slices.push_back(PlanSlice(sequence, &planned.slices.emplace_back()));
+    PlanSlice(sequence, &plan.slices.emplace_back(),
+              &planned.slices.emplace_back());
   }
   // A plan of ends alone is not worth a step while others are under way.
   if (plan.slices.empty() && (finished_.empty() || !unapplied_.empty())) {
@@ -368,10 +376,9 @@ std::optional<StepPlan> Scheduler::PlanStep() {
   return plan;
 }
 
-SequenceUpdate Scheduler::ApplySlice(Sequence* sequence,
-                                     const PlannedSlice& slice,
-                                     SampledToken* token) {
-  SequenceUpdate update;
+void Scheduler::ApplySlice(Sequence* sequence, const PlannedSlice& slice,
+                           SampledToken* token, SequenceUpdate* out) {
+  SequenceUpdate& update = *out;
   update.sequence = slice.sequence;
   if (sequence->wants_rows()) {
     sequence->rows_told = std::max(
@@ -401,7 +408,6 @@ SequenceUpdate Scheduler::ApplySlice(Sequence* sequence,
     waiting_.Free(sequence->id);
   }
   if (update.end != SequenceEnd::kNotYet) End(sequence);
-  return update;
 }
 
 absl::StatusOr<std::vector<SequenceUpdate>> Scheduler::Apply(
@@ -424,7 +430,8 @@ absl::StatusOr<std::vector<SequenceUpdate>> Scheduler::Apply(
     if (found == sequences_.end() || found->second->run != slice.run) {
       continue;  // ended, or begins again
     }
-    SequenceUpdate update = ApplySlice(found->second.get(), slice, token);
+    SequenceUpdate& update = updates.emplace_back();
+    ApplySlice(found->second.get(), slice, token, &update);
     update.prompt_logprobs.assign(std::make_move_iterator(logprobs),
                                   std::make_move_iterator(next_logprob));
     if (slice.logits) {
@@ -434,10 +441,10 @@ absl::StatusOr<std::vector<SequenceUpdate>> Scheduler::Apply(
         }
       }
     }
-    if (update.token.has_value() || slice.prompt_logprobs > 0 || slice.logits ||
-        update.end != SequenceEnd::kNotYet) {
-      updates.push_back(std::move(update));
-    }
+    const bool brings_nothing = !slice.sample && !slice.logits &&
+                                slice.prompt_logprobs == 0 &&
+                                update.end == SequenceEnd::kNotYet;
+    if (brings_nothing) updates.pop_back();
   }
   return updates;
 }

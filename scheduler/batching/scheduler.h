@@ -160,12 +160,12 @@ class Scheduler {
   void LookAgainForPrefix(Sequence* sequence);
   // False: it was the last in order and has given up its own pages.
   bool MakeRoom(Sequence* sequence);
-  SequenceSlice PlanSlice(Sequence* sequence, PlannedSlice* planned);
+  void PlanSlice(Sequence* sequence, SequenceSlice* out, PlannedSlice* planned);
   SequenceStart BeginningOf(const Sequence& sequence) const;
 
-  // What `slice` has brought `sequence`, whose run is the slice's.
-  SequenceUpdate ApplySlice(Sequence* sequence, const PlannedSlice& slice,
-                            SampledToken* token);
+  // `out`: what `slice` has brought `sequence`, whose run is the slice's.
+  void ApplySlice(Sequence* sequence, const PlannedSlice& slice,
+                  SampledToken* token, SequenceUpdate* out);
 
   const SchedulerLimits limits_;
   RequestLimits request_limits_;

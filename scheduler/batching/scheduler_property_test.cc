@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "runtime/config/model_config.h"
 #include "runtime/executor/fake_executor.h"
+#include "runtime/plan/step_plan.h"
 #include "scheduler/batching/scheduler.h"
 
 namespace facet {
@@ -94,6 +96,9 @@ class Life {
     limits.max_unapplied = 1 + Below(4);
     limits.prefix_cache = Below(4) != 0;
     limits_ = limits;
+    model_.vocab_size = kVocab;
+    model_.sliding_window = limits.sliding_window;
+    model_.max_position_embeddings = limits.max_positions;
     scheduler_ = std::make_unique<Scheduler>(limits);
     FakeExecutorOptions options;
     options.pools = limits.pools;
@@ -227,6 +232,8 @@ class Life {
   void Plan() {
     const std::optional<StepPlan> plan = scheduler_->PlanStep();
     if (plan.has_value()) {
+      const absl::Status valid = ValidateStepPlan(*plan, model_, limits_.pools);
+      ASSERT_TRUE(valid.ok()) << valid;
       for (const SequenceSlice& slice : plan->slices) {
         met_->placeholders += slice.tokens[0] == kSampledToken;
         ASSERT_LE(slice.start + static_cast<int64_t>(slice.tokens.size()),
@@ -319,6 +326,7 @@ class Life {
   std::mt19937 random_;
   Met* const met_;
   SchedulerLimits limits_;
+  ModelConfig model_;
   std::unique_ptr<Scheduler> scheduler_;
   std::unique_ptr<FakeExecutor> executor_;
   std::map<uint64_t, Client> clients_;
