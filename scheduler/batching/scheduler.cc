@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/base/check.h"
 #include "kernels/base/status_macros.h"
@@ -108,8 +109,6 @@ void Scheduler::StopRunning(Sequence* sequence) {
 
 void Scheduler::Preempt(Sequence* sequence) {
   StopRunning(sequence);
-  // The plan that names it finished must not begin it.
-  sequence->may_run_from = next_step_ + 1;
   waiting_.Add(sequence);
   ++preemptions_;
 }
@@ -138,7 +137,8 @@ void Scheduler::Restart() {
 
 void Scheduler::Admit() {
   while (Sequence* const next = waiting_.First()) {
-    if (next->may_run_from > next_step_) return;
+    // Preempted just now: the plan that says so cannot begin it too.
+    if (absl::c_linear_search(finished_, next->id)) return;
     std::optional<CachedPrefix> prefix;
     if (running() < max_running_) {
       prefix = admission_.Fits(pages_, running_, next);

@@ -216,7 +216,7 @@ class Life {
       scheduler_->Cancel(SequenceId{one->first});
       if (!one->second.ended) one->second.cancelled = true;
     }
-    if (restarts_ && Below(100) == 0) {
+    if (restarts_ && Below(40) == 0) {
       scheduler_->Restart();
       executor_->Reset();
       ++met_->restarts;

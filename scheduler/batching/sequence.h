@@ -43,7 +43,6 @@ struct Sequence {
   int64_t rows_told = 0;
   bool prompt_computed = false;  // once, if not in this run
   bool counted = false;          // in SchedulerStats::prefix_queries
-  uint64_t may_run_from = 0;     // step
 
   // Of the present run, from admission to preemption or the end.
   uint64_t run = 0;  // unique; 0: not running
