@@ -19,9 +19,10 @@ int64_t PrefillSteps(const DecodeShape& shape, int max_step_tokens) {
 }
 
 int64_t MostTokens(const DecodeShape& shape, int max_step_tokens) {
-  // One decoded before the first repetition, and one to spare.
-  return int64_t{shape.repeat} * shape.steps +
-         PrefillSteps(shape, max_step_tokens) + 2;
+  // A repetition begins behind a break, which one step is lost to; one step
+  // comes before the first break, and two to spare.
+  return int64_t{shape.repeat} * (shape.steps + 1) +
+         PrefillSteps(shape, max_step_tokens) + 4;
 }
 
 }  // namespace
@@ -66,22 +67,22 @@ absl::Status BenchCluster::Decode(const DecodeShape& shape,
   // behind a sample.
   bool begun = false;
   std::vector<StepTiming> steps;
-  const auto after = [&](const StepTiming& step) {
-    if (!IsDecodeOf(shape.batch, step) || step.context == 0) return;
+  StepDriver::Listener listener;
+  listener.after_step = [&](const StepTiming& step) {
+    if (!IsDecodeOf(shape.batch, step) || step.context == 0) return false;
     if (begun && steps.size() < wanted) {
       steps.push_back(step);
     } else if (begun) {
-      return;
+      return false;
     }
     begun = true;
-    if (sample && steps.size() % shape.steps == 0) {
-      runs->limits.push_back(sample());
-    }
+    return sample && steps.size() % shape.steps == 0;
   };
+  listener.on_break = [&] { runs->limits.push_back(sample()); };
   FACET_RETURN_IF_ERROR(driver_
                             .Run(std::move(prompts),
                                  MostTokens(shape, options_.chunk_tokens),
-                                 after)
+                                 listener)
                             .status());
   if (steps.size() < wanted) {
     return absl::FailedPreconditionError(

@@ -47,7 +47,9 @@ expect_all "${TEST_TMPDIR}/one.json"
 "$facet" bench --synthetic="$model" "${small[@]}" --workers=2 --threads=1 \
   --json > "${TEST_TMPDIR}/two.json"
 expect_all "${TEST_TMPDIR}/two.json"
-expect "${TEST_TMPDIR}/two.json" decode control_p50
+# It may be 0: the next step waits at the workers when this one ends.
+grep -q '"name": "control_p50"' "${TEST_TMPDIR}/two.json" ||
+  fail "no figure control_p50"
 
 # What was not asked for is not there.
 "$facet" bench --synthetic="$model" "${small[@]}" --only=collectives --json \

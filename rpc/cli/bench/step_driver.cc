@@ -13,6 +13,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// One runs, one waits for it.
+constexpr int kStepsInFlight = 2;
+
 double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
@@ -26,6 +29,8 @@ SchedulerLimits MakeLimits(const Executor& executor, const ModelConfig& model,
   limits.max_positions = model.max_position_embeddings;
   limits.max_step_tokens = max_step_tokens;
   limits.max_sequences = max_sequences;
+  limits.max_unapplied = kStepsInFlight;
+  limits.prefix_cache = false;  // prompts are there to be computed
   return limits;
 }
 
@@ -44,7 +49,7 @@ StepDriver::StepDriver(Executor* executor, const ModelConfig& model,
 
 absl::StatusOr<std::vector<StepTiming>> StepDriver::Run(
     std::vector<std::vector<int32_t>> prompts, int64_t max_tokens,
-    const std::function<void(const StepTiming&)>& after) {
+    const Listener& listener) {
   for (std::vector<int32_t>& prompt : prompts) {
     SequenceRequest request;
     request.prompt = std::move(prompt);
@@ -54,24 +59,30 @@ absl::StatusOr<std::vector<StepTiming>> StepDriver::Run(
   }
   std::vector<StepTiming> steps;
   while (true) {
-    const Clock::time_point start = Clock::now();
-    const std::optional<StepPlan> plan = scheduler_.PlanStep();
-    if (!plan.has_value()) return steps;
-    FACET_ASSIGN_OR_RETURN(StepTiming step, Step(*plan));
-    step.seconds = SecondsSince(start);
+    while (in_flight_.size() < kStepsInFlight) {
+      FACET_ASSIGN_OR_RETURN(const bool started, Start());
+      if (!started) break;
+    }
+    if (in_flight_.empty()) return steps;
+    FACET_ASSIGN_OR_RETURN(const StepTiming step, Finish());
     // The last plan only says that all sequences have ended.
     if (step.slices == 0) continue;
     steps.push_back(step);
-    if (after) after(step);
+    if (!listener.after_step || !listener.after_step(step)) continue;
+    while (!in_flight_.empty()) FACET_RETURN_IF_ERROR(Finish().status());
+    listener.on_break();
+    idle_since_ = Clock::now();
   }
 }
 
-absl::StatusOr<StepTiming> StepDriver::Step(const StepPlan& plan) {
-  StepTiming step;
-  for (const SequenceSlice& slice : plan.slices) {
-    ++step.slices;
-    step.tokens += static_cast<int64_t>(slice.tokens.size());
-    step.context += slice.start;
+absl::StatusOr<bool> StepDriver::Start() {
+  const std::optional<StepPlan> plan = scheduler_.PlanStep();
+  if (!plan.has_value()) return false;
+  InFlight step;
+  for (const SequenceSlice& slice : plan->slices) {
+    ++step.timing.slices;
+    step.timing.tokens += static_cast<int64_t>(slice.tokens.size());
+    step.timing.context += slice.start;
     for (PageId page : slice.new_sliding_pages) {
       sliding_touched_.insert(page.value);
     }
@@ -79,12 +90,21 @@ absl::StatusOr<StepTiming> StepDriver::Step(const StepPlan& plan) {
       global_touched_.insert(page.value);
     }
   }
-  const Clock::time_point start = Clock::now();
-  FACET_ASSIGN_OR_RETURN(StepResult result, executor_->Execute(plan));
-  step.execute_s = SecondsSince(start);
-  step.compute_s = absl::ToDoubleSeconds(result.compute);
+  step.start = Clock::now();
+  FACET_RETURN_IF_ERROR(executor_->Start(*plan));
+  in_flight_.push_back(step);
+  return true;
+}
+
+absl::StatusOr<StepTiming> StepDriver::Finish() {
+  FACET_ASSIGN_OR_RETURN(StepResult result, executor_->Finish());
+  InFlight step = in_flight_.front();
+  in_flight_.pop_front();
+  step.timing.compute_s = absl::ToDoubleSeconds(result.compute);
   FACET_RETURN_IF_ERROR(scheduler_.Apply(std::move(result)).status());
-  return step;
+  step.timing.seconds = SecondsSince(std::max(step.start, idle_since_));
+  idle_since_ = Clock::now();
+  return step.timing;
 }
 
 std::vector<int32_t> StepDriver::RandomPrompt(int64_t length,

@@ -3,7 +3,9 @@
 #ifndef FACET_RPC_CLI_BENCH_STEP_DRIVER_H_
 #define FACET_RPC_CLI_BENCH_STEP_DRIVER_H_
 
+#include <chrono>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <vector>
 
@@ -16,11 +18,12 @@
 namespace facet {
 
 struct StepTiming {
-  int64_t tokens = 0;    // computed by the step
-  int64_t slices = 0;    // sequences that took part
-  int64_t context = 0;   // tokens before them, summed over the slices
-  double seconds = 0;    // planning, executing and applying
-  double execute_s = 0;  // Execute() alone
+  int64_t tokens = 0;   // computed by the step
+  int64_t slices = 0;   // sequences that took part
+  int64_t context = 0;  // tokens before them, summed over the slices
+  // Until its result is applied: from being handed over or, if that was later,
+  // from the moment the step before it was done.
+  double seconds = 0;
   double compute_s = 0;  // of the slowest rank, as it says itself
 };
 
@@ -39,15 +42,23 @@ class StepDriver {
   StepDriver(Executor* executor, const ModelConfig& model, int max_step_tokens,
              int max_sequences);
 
+  // What is told of a run. Both may be null.
+  struct Listener {
+    // A step is done. True: a break comes before the next one that is told of.
+    std::function<bool(const StepTiming& step)> after_step;
+    // Nothing runs; the time this takes is nobody's.
+    std::function<void()> on_break;
+  };
+
   // Runs all prompts to their ends: `max_tokens` greedy tokens each, no stop.
-  // `after`, where there is one, is called after every step and before the next
-  // one is handed over; its time is nobody's.
+  // One step is handed over while the one before it runs, as a server does; a
+  // break waits for it, and it counts nowhere.
   //
   // Errors: INVALID_ARGUMENT for a prompt that context or KV memory cannot
-  // hold; those of Executor::Execute().
+  // hold; those of the executor.
   absl::StatusOr<std::vector<StepTiming>> Run(
       std::vector<std::vector<int32_t>> prompts, int64_t max_tokens,
-      const std::function<void(const StepTiming&)>& after = nullptr);
+      const Listener& listener = {});
 
   // Tokens that a prompt of `length` consists of, ordinary ids drawn from
   // `seed`.
@@ -56,12 +67,21 @@ class StepDriver {
   PagesTouched pages_touched() const;
 
  private:
-  absl::StatusOr<StepTiming> Step(const StepPlan& plan);
+  struct InFlight {
+    StepTiming timing;
+    std::chrono::steady_clock::time_point start;
+  };
+
+  // False: there is nothing to hand over.
+  absl::StatusOr<bool> Start();
+  absl::StatusOr<StepTiming> Finish();
 
   Executor* const executor_;
   const int64_t vocab_size_;
   Scheduler scheduler_;
   uint64_t next_sequence_ = 1;
+  std::deque<InFlight> in_flight_;
+  std::chrono::steady_clock::time_point idle_since_;
   absl::flat_hash_set<int32_t> sliding_touched_;
   absl::flat_hash_set<int32_t> global_touched_;
 };
