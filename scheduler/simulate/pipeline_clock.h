@@ -23,11 +23,12 @@ class PipelineClock {
   // which the last stage is done.
   double Run(const StepPlan& plan, double now_s);
 
-  // New workers at `now_s`: nothing is under way.
+  // New workers at `now_s`: nothing is under way. What the old ones would have
+  // done later is not done.
   void Reset(double now_s);
 
-  // Seconds in which stages worked, all of them together.
-  double busy_s() const { return busy_s_; }
+  // Seconds in which stages have worked by `now_s`, all of them together.
+  double BusySeconds(double now_s) const;
 
  private:
   const ModelFigures model_;
@@ -35,7 +36,12 @@ class PipelineClock {
   std::vector<double> free_s_;  // by stage: done with all steps so far
   // When the last token of a sequence was drawn.
   absl::flat_hash_map<SequenceId, double> drawn_s_;
-  double busy_s_ = 0;
+  struct Work {
+    double begin_s = 0;
+    double end_s = 0;
+  };
+  std::vector<Work> under_way_;
+  double done_s_ = 0;  // seconds of work that is not under way any more
 };
 
 }  // namespace facet

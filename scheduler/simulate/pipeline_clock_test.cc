@@ -29,7 +29,8 @@ TEST(PipelineClockTest, StagesWorkOnDifferentStepsAtOnce) {
   EXPECT_EQ(clock.Run(Decode(1, 5), 10), 13);
   EXPECT_EQ(clock.Run(Decode(2, 5), 10), 14);
   EXPECT_EQ(clock.Run(Decode(3, 5), 10), 15);
-  EXPECT_EQ(clock.busy_s(), 9);
+  EXPECT_EQ(clock.BusySeconds(15), 9);
+  EXPECT_EQ(clock.BusySeconds(12.5), 2.5 + 1.5 + 0.5);
 }
 
 TEST(PipelineClockTest, APlaceholderWaitsForItsTokenInFrontOfTheFirstStage) {
@@ -51,7 +52,9 @@ TEST(PipelineClockTest, NewWorkersHaveNothingUnderWay) {
   clock.Run(Decode(1, 5), 0);
   clock.Run(Decode(2, 5), 0);
   clock.Reset(1.5);
+  EXPECT_EQ(clock.BusySeconds(100), 2);  // 1.5 and 0.5
   EXPECT_EQ(clock.Run(Decode(1, 5), 1.5), 3.5);
+  EXPECT_EQ(clock.BusySeconds(100), 4);
 }
 
 }  // namespace

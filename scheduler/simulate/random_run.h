@@ -1,47 +1,14 @@
-// One short simulated run of everything at once, drawn from a seed: tiny pools,
-// tight limits, priorities, cancellations, samples of one prompt, masks,
-// stop ids, rows of prompts, conversations, failures; and the checks that hold
-// in all of them.
+// A run of RandomOptions() and the checks that hold in all of them.
 #ifndef FACET_SCHEDULER_SIMULATE_RANDOM_RUN_H_
 #define FACET_SCHEDULER_SIMULATE_RANDOM_RUN_H_
 
 #include <cstdint>
-#include <functional>
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "scheduler/simulate/report.h"
-#include "scheduler/simulate/simulation.h"
+#include "scheduler/simulate/run_checker.h"
 
 namespace facet {
-
-// The options of the run, for a look at it.
-SimulationOptions RandomOptions(uint64_t seed);
-
-// What many runs together met, or they would prove little.
-struct RunFacts {
-  int64_t runs = 0;
-  int64_t sequences = 0;
-  int64_t steps = 0;
-  int64_t preemptions = 0;
-  int64_t prefix_hits = 0;
-  int64_t failures = 0;
-  int64_t cancelled = 0;  // requests, deadlines included
-  int64_t stopped = 0;    // sequences that a stop id ended
-  int64_t placeholders = 0;
-  int64_t masked_tokens = 0;
-  int64_t prompt_logprobs = 0;
-  int64_t logits_rows = 0;
-
-  RunFacts& operator+=(const RunFacts& other);
-};
-
-// Changes plans on their way to the workers and results on their way back, so
-// that a test can see that the checks find it.
-struct Tampering {
-  std::function<void(StepPlan*)> plan;
-  std::function<void(StepResult*)> result;
-};
 
 // Runs it and checks that
 //   - plans keep to the step protocol and memory's limits (PlanAudit),

@@ -381,6 +381,7 @@ absl::Status Simulation::Fail() {
   ++report_.failures;
   down_ = true;
   executor_->Reset();
+  clock_.Reset(now_s_);
   scheduler_.Restart();
   Push(now_s_ + failure.recovery_s, EventKind::kReady, next_failure_);
   return observer_ != nullptr ? observer_->OnRestart() : absl::OkStatus();
@@ -565,7 +566,8 @@ SimulationReport Simulation::Report() {
   report_.global = {pools.global_pages, level(global_held_),
                     level(global_cached_)};
   if (now_s_ > 0) {
-    report_.stage_busy = clock_.busy_s() / (now_s_ * options_.stages);
+    report_.stage_busy =
+        clock_.BusySeconds(now_s_) / (now_s_ * options_.stages);
   }
   return report_;
 }

@@ -6,12 +6,15 @@ namespace facet {
 namespace {
 
 TEST(TraceTest, JsonLinesAndCsvSayTheSame) {
-  const absl::StatusOr<Workload> json = ParseTrace(R"(
-{"arrival_s": 2, "prompt_tokens": 30, "output_tokens": 4, "priority": -3}
-{"arrival_s": 0.5, "prompt_tokens": 20, "output_tokens": 8, "n": 2, "prefix": "a", "prefix_tokens": 16, "max_tokens": 9, "cancel_after_s": 3, "deadline_s": 7.5, "conversation": 12, "think_s": 1}
-{"failure_s": 4, "recovery_s": 2}
-{"failure_s": 1}
-)");
+  const absl::StatusOr<Workload> json = ParseTrace(
+      "\n{\"arrival_s\": 2, \"prompt_tokens\": 30, \"output_tokens\": 4, "
+      "\"priority\": -3}\n"
+      "{\"arrival_s\": 0.5, \"prompt_tokens\": 20, \"output_tokens\": 8, "
+      "\"n\": 2, \"prefix\": \"a\", \"prefix_tokens\": 16, "
+      "\"max_tokens\": 9, \"cancel_after_s\": 3, \"deadline_s\": 7.5, "
+      "\"conversation\": 12, \"think_s\": 1}\n"
+      "{\"failure_s\": 4, \"recovery_s\": 2}\n"
+      "{\"failure_s\": 1}\n");
   const absl::StatusOr<Workload> csv = ParseTrace(
       "arrival_s, prompt_tokens, output_tokens, priority, n, prefix, "
       "prefix_tokens, max_tokens, cancel_after_s, deadline_s, conversation, "
