@@ -56,7 +56,13 @@ using GrammarPtr = std::shared_ptr<const Grammar>;
 //   `{ [ ,` and before `} ]`, and at most one space after `:`;
 // - numbers have at most 18 digits before and after the point and a two-digit
 //   exponent, so that every parser reads them;
-// - `oneOf` needs alternatives that provably exclude each other.
+// - names, `enum` and `const` are written compactly and escape nothing that
+// need
+//   not be escaped;
+// - `oneOf` needs alternatives that provably exclude each other;
+// - not supported, besides what drafts rarely use: `not`, `if`, `uniqueItems`,
+//   `contains`, `multipleOf` other than 1, lengths beside a pattern that does
+//   not imply them.
 absl::StatusOr<GrammarPtr> CompileJsonSchema(absl::string_view schema_json,
                                              const GrammarLimits& limits);
 

@@ -3,6 +3,7 @@
 #include "runtime/grammar/grammar.h"
 
 #include <chrono>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -271,6 +272,31 @@ TEST(HostileGrammars, EndInBoundedTime) {
   const std::chrono::duration<double> seconds =
       std::chrono::steady_clock::now() - start;
   EXPECT_LT(seconds.count(), 10);
+}
+
+// Sources made of the notations' own pieces: each ends in an error, or in a
+// grammar that can be followed byte by byte.
+TEST(RandomSources, CompileOrAreRefused) {
+  const std::vector<std::string> pieces = {
+      "a", "b",  "(", ")",  "[",   "]",     "^",   "$",   "|",     "*",
+      "+", "?",  ".", "\\", "{2}", "{1,3}", "\\d", "\"",  " ::= ", "root",
+      "x", "\n", "-", "é",  "{",   "}",     "(?:", "\\u", "41",    "\xff"};
+  std::mt19937 random(5);
+  int compiled = 0;
+  for (int round = 0; round < 5'000; ++round) {
+    std::string source = round % 2 ? "root ::= " : "";
+    for (int i = random() % 12; i >= 0; --i) {
+      source += pieces[random() % pieces.size()];
+    }
+    const auto grammar =
+        round % 2 ? CompileEbnf(source, {}) : CompileRegex(source, {});
+    if (!grammar.ok()) continue;
+    ++compiled;
+    const std::string text = RandomText(*grammar, 1, &random);
+    GrammarMatcher matcher(*grammar);
+    EXPECT_TRUE(matcher.Accept(text).ok()) << source << " on " << text;
+  }
+  EXPECT_GT(compiled, 500);
 }
 
 }  // namespace

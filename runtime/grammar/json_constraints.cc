@@ -16,7 +16,8 @@
 namespace facet {
 namespace {
 
-constexpr int64_t kMaxComparisons = 100'000;  // of oneOf branches
+constexpr int64_t kMaxComparisons = 50'000;  // of oneOf branches
+constexpr int64_t kMaxExpansions = 100'000;  // of anyOf and oneOf
 constexpr int kMaxComparisonDepth = 4;
 
 absl::Status Error(const JsonValue& where, absl::string_view what) {
@@ -195,7 +196,9 @@ bool SatisfiesCounts(const JsonValue& value,
 }
 
 absl::StatusOr<const JsonValue*> ConstraintReader::Target(
-    const JsonValue& ref) const {
+    const JsonValue& ref) {
+  const auto known = targets_.find(&ref);
+  if (known != targets_.end()) return known->second;
   if (!ref.is(JsonKind::kString) || ref.text.empty() || ref.text[0] != '#') {
     return Error(ref,
                  "only references inside the schema are supported, such as "
@@ -206,6 +209,7 @@ absl::StatusOr<const JsonValue*> ConstraintReader::Target(
   if (target == nullptr) {
     return Error(ref, absl::StrCat("nothing at ", ref.text.substr(0, 100)));
   }
+  targets_[&ref] = target;
   return target;
 }
 
@@ -256,6 +260,10 @@ absl::Status ConstraintReader::Expand(JsonConstraints constraints,
                                       size_t next_choice,
                                       std::vector<JsonConstraints>* out) {
   if (constraints.never || constraints.types == 0) return absl::OkStatus();
+  if (++expansions_ > kMaxExpansions) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "more than ", kMaxExpansions, " combinations of anyOf and oneOf"));
+  }
   if (next_choice == constraints.choices.size()) {
     if (static_cast<int>(out->size()) >= limits_.max_alternatives) {
       return absl::ResourceExhaustedError(absl::StrCat(
@@ -525,6 +533,12 @@ absl::Status ConstraintReader::CheckExclusive(const JsonValue& one_of) {
   return absl::OkStatus();
 }
 
+absl::Status ConstraintReader::CountComparison() {
+  if (++comparisons_ <= kMaxComparisons) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "oneOf: more than ", kMaxComparisons, " comparisons of branches"));
+}
+
 absl::StatusOr<bool> ConstraintReader::Exclude(const JsonConstraints& x,
                                                const JsonConstraints& y,
                                                int depth) {
@@ -554,6 +568,7 @@ absl::StatusOr<bool> ConstraintReader::Exclude(const JsonConstraints& x,
   for (const auto& [side, other] : {std::pair(&x, &y), std::pair(&y, &x)}) {
     for (const JsonValue* required : side->required) {
       for (const JsonValue& name : required->items) {
+        FACET_RETURN_IF_ERROR(CountComparison());
         SchemaList here, there;
         bool forbidden = false;
         for (const ObjectShape& shape : side->objects) {

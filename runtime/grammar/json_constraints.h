@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "runtime/grammar/grammar_limits.h"
@@ -99,17 +100,20 @@ class ConstraintReader {
                           ObjectShape* object, ArrayShape* array);
   absl::Status Expand(JsonConstraints constraints, size_t next_choice,
                       std::vector<JsonConstraints>* out);
-  absl::StatusOr<const JsonValue*> Target(const JsonValue& ref) const;
+  absl::StatusOr<const JsonValue*> Target(const JsonValue& ref);
   absl::Status CheckExclusive(const JsonValue& one_of);
+  absl::Status CountComparison();
   absl::StatusOr<bool> Exclude(const JsonConstraints& x,
                                const JsonConstraints& y, int depth);
 
   const JsonValue& document_;
   const GrammarLimits limits_;
-  std::vector<const JsonValue*> open_;     // being added, from the outside in
-  int depth_ = 0;                          // of open choices
-  int exclusive_depth_ = 0;                // of oneOf being checked
-  int64_t comparisons_ = 0;                // of oneOf branches
+  std::vector<const JsonValue*> open_;  // being added, from the outside in
+  int depth_ = 0;                       // of open choices
+  int exclusive_depth_ = 0;             // of oneOf being checked
+  int64_t expansions_ = 0;              // of choices, dead ends included
+  int64_t comparisons_ = 0;             // of oneOf branches
+  absl::flat_hash_map<const JsonValue*, const JsonValue*> targets_;  // of $ref
   std::vector<const JsonValue*> checked_;  // oneOf already found exclusive
 };
 

@@ -10,6 +10,9 @@
 namespace facet {
 namespace {
 
+// Members times schemas about them; beyond it somebody means harm.
+constexpr size_t kMaxMemberSchemas = 1'000'000;
+
 absl::Status Error(const JsonValue& where, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat(PointerTo(where), ": ", what));
 }
@@ -92,6 +95,12 @@ absl::StatusOr<ObjectPlan> PlanObject(const JsonConstraints& constraints) {
     for (const JsonValue& name : required->items) {
       plan.members[declare(name.text)].required = true;
     }
+  }
+  if (plan.members.size() * constraints.objects.size() > kMaxMemberSchemas) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(PointerTo(*constraints.seen.front()), ": ",
+                     plan.members.size(), " properties in ",
+                     constraints.objects.size(), " schemas that hold at once"));
   }
   // Each shape says something about every member: by its name, or as one of
   // its additional ones.

@@ -12,6 +12,8 @@
 namespace facet {
 namespace {
 
+constexpr size_t kMaxCount = 100;  // characters between braces
+
 const CodePoints& Digits() {
   static const CodePoints* const digits = new CodePoints{{'0', '9'}};
   return *digits;
@@ -195,10 +197,10 @@ absl::StatusOr<std::optional<Repetition>> ReadRepetition(
   if (cursor->Skip("+")) return Repetition{1, kUnbounded};
   const std::optional<Repetition> none;
   if (cursor->peek() != '{') return none;
-  const size_t end = cursor->text.find('}', cursor->at);
-  if (end == cursor->text.npos) return none;
-  const absl::string_view inside =
-      cursor->text.substr(cursor->at + 1, end - cursor->at - 1);
+  absl::string_view inside = cursor->text.substr(cursor->at + 1, kMaxCount);
+  const size_t length = inside.find('}');
+  if (length == inside.npos) return none;
+  inside = inside.substr(0, length);
   if (inside.find_first_not_of("0123456789,") != inside.npos) return none;
   const size_t comma = inside.find(',');
   const absl::string_view low = inside.substr(0, comma);
@@ -217,7 +219,7 @@ absl::StatusOr<std::optional<Repetition>> ReadRepetition(
                      " counts above max_repetition = ", limits.max_repetition));
   }
   if (count.min > count.max) return cursor->Error("a count out of order");
-  cursor->at = end + 1;
+  cursor->at += length + 2;
   return count;
 }
 

@@ -23,7 +23,8 @@ inline bool Matches(const GrammarPtr& grammar, absl::string_view text) {
 }
 
 // A random text of `grammar`. After `budget` bytes it takes what closes
-// strings and brackets whenever it can.
+// strings and brackets whenever it can; after a hundred times that it stops,
+// complete or not.
 inline std::string RandomText(const GrammarPtr& grammar, size_t budget,
                               std::mt19937* random) {
   GrammarMatcher matcher(grammar);
@@ -33,7 +34,7 @@ inline std::string RandomText(const GrammarPtr& grammar, size_t budget,
     bytes_of[automaton.byte_class[byte]].push_back(static_cast<char>(byte));
   }
   std::string text;
-  while (!matcher.IsFinished()) {
+  while (!matcher.IsFinished() && text.size() < 100 * budget) {
     const bool late = text.size() > budget;
     if (matcher.CanEnd() && (late || (*random)() % 4 == 0)) break;
     std::string closing, others;

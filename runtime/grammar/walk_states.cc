@@ -8,7 +8,7 @@ namespace facet {
 namespace {
 
 // Readings looked at for one mask; ordinary grammars need some thousands.
-constexpr int64_t kMaxWork = 4'000'000;
+constexpr int64_t kMaxWork = 1'000'000;
 constexpr size_t kMaxTransitions = 16'000'000;  // of four bytes
 
 }  // namespace
