@@ -95,16 +95,30 @@ void Scheduler::SetMask(SequenceId sequence,
 
 void Scheduler::StopRunning(Sequence* sequence) {
   pages_.Release(&sequence->pages);
-  --micro_batch_sizes_[sequence->micro_batch];
   if (sequence->begun) finished_.push_back(sequence->id);
   running_.erase(
       std::lower_bound(running_.begin(), running_.end(), sequence, InOrder));
+  LeaveMicroBatch(sequence->micro_batch);
   sequence->run = 0;
   sequence->begun = false;
   sequence->mask_planned = false;
   sequence->unknown = 0;
   sequence->planned = 0;
   sequence->chunk = 0;
+}
+
+void Scheduler::LeaveMicroBatch(int micro_batch) {
+  --micro_batch_sizes_[micro_batch];
+  const auto largest =
+      std::max_element(micro_batch_sizes_.begin(), micro_batch_sizes_.end());
+  if (*largest - micro_batch_sizes_[micro_batch] < 2) return;
+  const int from = static_cast<int>(largest - micro_batch_sizes_.begin());
+  const auto moved =
+      std::find_if(running_.rbegin(), running_.rend(),
+                   [&](const Sequence* s) { return s->micro_batch == from; });
+  (*moved)->micro_batch = micro_batch;
+  --micro_batch_sizes_[from];
+  ++micro_batch_sizes_[micro_batch];
 }
 
 void Scheduler::Preempt(Sequence* sequence) {

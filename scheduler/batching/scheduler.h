@@ -147,6 +147,9 @@ class Scheduler {
   void Preempt(Sequence* sequence);
   // Takes its pages and what its present run has come to.
   void StopRunning(Sequence* sequence);
+  // One sequence less in it; another one takes the place if it is now too
+  // small.
+  void LeaveMicroBatch(int micro_batch);
   // Ends its run or its wait, and forgets it.
   void End(Sequence* sequence);
 
@@ -176,7 +179,7 @@ class Scheduler {
   absl::flat_hash_map<SequenceId, std::unique_ptr<Sequence>> sequences_;
   WaitingQueue waiting_;
   std::vector<Sequence*> running_;      // in order
-  std::vector<int> micro_batch_sizes_;  // running ones
+  std::vector<int> micro_batch_sizes_;  // differ by one at most
   int next_micro_batch_ = 0;
   std::vector<PrefillWish> wishes_;  // kept for its memory
 
