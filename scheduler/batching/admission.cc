@@ -5,6 +5,9 @@
 namespace facet {
 namespace {
 
+// For everybody's next tokens. Two pages each preempt a third as often and four
+// hardly ever, but fewer then run: simulated with memory for 12 to 22 of 60
+// sequences, throughput is 4% and 12% lower.
 constexpr PageDemand kSpare = {1, 1};
 
 }  // namespace
