@@ -16,6 +16,7 @@
 #include "absl/time/clock.h"
 #include "kernels/base/status_macros.h"
 #include "rpc/coordinator/live_request.h"
+#include "rpc/coordinator/mask_maker.h"
 #include "rpc/coordinator/output_form.h"
 #include "rpc/coordinator/retry_after.h"
 #include "rpc/coordinator/step_clock.h"
@@ -30,6 +31,9 @@ constexpr int64_t kMaxLogitsBytes = int64_t{256} << 20;
 // takes to reach the workers, and a share of the step for a wrong guess.
 constexpr absl::Duration kLead = absl::Milliseconds(2);
 constexpr double kEarly = 0.05;
+// A step waits so long for masks in the making. Answers whose masks take longer
+// miss it.
+constexpr absl::Duration kMaskPatience = absl::Milliseconds(2);
 
 SchedulerLimits MakeLimits(const ModelConfig& model, const Executor& executor,
                            const EngineLimits& limits) {
@@ -138,6 +142,9 @@ class EngineImpl : public Engine {
     if (request.deadline <= now) {
       return absl::DeadlineExceededError("the request's time is over");
     }
+    // The first grammar waits for the trie of the vocabulary, here and not on
+    // the engine's thread.
+    if (request.grammar != nullptr) forms_->masks();
     Incoming incoming;
     incoming.request = std::make_unique<LiveRequest>(
         std::move(request), std::move(callback), tokenizer_,
@@ -223,6 +230,7 @@ class EngineImpl : public Engine {
   }
 
   absl::StatusOr<bool> PlanNext() {
+    TakeMasks();
     const absl::Time start = absl::Now();
     const int64_t preemptions = scheduler_.stats().preemptions;
     const std::optional<StepPlan> plan = scheduler_.PlanStep();
@@ -301,24 +309,42 @@ class EngineImpl : public Engine {
     if (found == answer_of_.end()) return;  // ended meanwhile
     const AnswerOf answer = found->second;
     LiveRequest& live = *requests_.at(answer.request).request;
-    bool ended = live.Take(answer.index, std::move(update), now);
-    if (!ended) {
-      const absl::Status masked = SetMask(live, answer.index, sequence);
-      if (!masked.ok()) {
-        live.End(answer.index, FinishReason::kError, masked, now);
-        ended = true;
-      }
+    if (live.Take(answer.index, std::move(update), now)) {
+      Forget(answer.request, answer.index, now);
+    } else {
+      AskForMask(live, answer.index, sequence);
     }
-    if (ended) Forget(answer.request, answer.index, now);
   }
 
-  absl::Status SetMask(const LiveRequest& live, int index, uint64_t sequence) {
-    FACET_ASSIGN_OR_RETURN(std::shared_ptr<const TokenMask> mask,
-                           live.Mask(index));
-    if (mask != nullptr) {
+  void AskForMask(const LiveRequest& live, int index, uint64_t sequence) {
+    const OutputForm* const form = live.form(index);
+    if (form == nullptr) return;
+    const PartKind kind = live.kind(index);
+    if (auto mask = form->QuickMask(kind)) {
       scheduler_.SetMask(SequenceId{sequence}, std::move(mask));
+      return;
     }
-    return absl::OkStatus();
+    masks_.Ask(sequence, [form = *form, kind] { return form.Mask(kind); });
+    masks_asked_ = true;
+  }
+
+  // Sets the masks that have been made since.
+  void TakeMasks() {
+    if (!masks_asked_) return;
+    for (MaskMaker::Made& made : masks_.Take(kMaskPatience)) {
+      if (made.mask.ok()) {
+        scheduler_.SetMask(SequenceId{made.sequence}, *std::move(made.mask));
+        continue;
+      }
+      const auto found = answer_of_.find(made.sequence);
+      if (found == answer_of_.end()) continue;
+      const AnswerOf answer = found->second;
+      const absl::Time now = absl::Now();
+      requests_.at(answer.request)
+          .request->End(answer.index, FinishReason::kError, made.mask.status(),
+                        now);
+      Forget(answer.request, answer.index, now);
+    }
   }
 
   // Answer `index` of `request` has ended.
@@ -353,7 +379,7 @@ class EngineImpl : public Engine {
       std::unique_lock<std::mutex> lock(mutex_);
       const auto commanded = [this] {
         return !incoming_.empty() || !cancelled_.empty() || end_all_ ||
-               stopping_;
+               stopping_ || masks_ready_;
       };
       if (in_flight_.empty() && !something && !commanded()) {
         const bool idle = requests_.empty();
@@ -372,6 +398,7 @@ class EngineImpl : public Engine {
       }
       if (stopping_) return false;
       idle_ = false;
+      masks_ready_ = false;
       std::swap(incoming, incoming_);
       std::swap(cancelled, cancelled_);
       end_all = std::exchange(end_all_, false);
@@ -415,12 +442,7 @@ class EngineImpl : public Engine {
       answer_of_[id.value] = {incoming.id, i};
     }
     requests_[incoming.id] = {std::move(incoming.request), first};
-    for (int i = 0; i < live.answers(); ++i) {
-      const absl::Status masked = SetMask(live, i, first + i);
-      if (masked.ok()) continue;
-      EndRequest(incoming.id, FinishReason::kError, masked, absl::Now());
-      return;
-    }
+    for (int i = 0; i < live.answers(); ++i) AskForMask(live, i, first + i);
   }
 
   void EndRequest(uint64_t id, FinishReason finish, const absl::Status& status,
@@ -512,7 +534,15 @@ class EngineImpl : public Engine {
   bool draining_ = false;
   bool end_all_ = false;
   bool stopping_ = false;
+  bool masks_ready_ = false;
   absl::Status health_;
+
+  bool masks_asked_ = false;  // ever; of the engine's thread
+  MaskMaker masks_{[this] {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    masks_ready_ = true;
+    wake_.notify_all();
+  }};
 
   std::thread thread_;  // last: uses all of the above
 };

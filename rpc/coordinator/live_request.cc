@@ -63,11 +63,9 @@ SequenceRequest LiveRequest::Sequence(int index) const {
   return sequence;
 }
 
-absl::StatusOr<std::shared_ptr<const TokenMask>> LiveRequest::Mask(
-    int index) const {
+const OutputForm* LiveRequest::form(int index) const {
   const Answer& answer = answers_[index];
-  if (!answer.form.has_value()) return nullptr;
-  return answer.form->Mask(answer.stream->kind());
+  return answer.form.has_value() ? &*answer.form : nullptr;
 }
 
 void LiveRequest::Scheduled(int index, int64_t cached, absl::Time now) {

@@ -37,9 +37,10 @@ class LiveRequest {
   // What the scheduler is asked for answer `index`.
   SequenceRequest Sequence(int index) const;
 
-  // The mask of the next token of answer `index`; null where it has no grammar.
-  // Errors: those of OutputForm::Mask().
-  absl::StatusOr<std::shared_ptr<const TokenMask>> Mask(int index) const;
+  // Where answer `index` stands in its grammar, and in which kind of text; null
+  // where it has none.
+  const OutputForm* form(int index) const;
+  PartKind kind(int index) const { return answers_[index].stream->kind(); }
 
   // The scheduler has begun to compute answer `index`, `cached` tokens of which
   // it found in the prefix cache.

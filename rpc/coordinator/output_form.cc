@@ -45,6 +45,17 @@ absl::StatusOr<std::shared_ptr<const TokenMask>> OutputForm::Mask(
   if (kind == PartKind::kThought) return forms_->any();
   FACET_ASSIGN_OR_RETURN(std::shared_ptr<const TokenMask> mask,
                          forms_->masks().MaskFor(matcher_));
+  return Complete(std::move(mask));
+}
+
+std::shared_ptr<const TokenMask> OutputForm::QuickMask(PartKind kind) const {
+  if (kind == PartKind::kThought) return forms_->any();
+  std::shared_ptr<const TokenMask> mask = forms_->masks().Find(matcher_);
+  return mask == nullptr ? nullptr : Complete(std::move(mask));
+}
+
+std::shared_ptr<const TokenMask> OutputForm::Complete(
+    std::shared_ptr<const TokenMask> mask) const {
   if (!may_think_ && !matcher_.CanEnd()) return mask;
   auto more = std::make_shared<TokenMask>(*mask);
   const auto allow = [&](int32_t id) {

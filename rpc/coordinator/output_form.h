@@ -47,10 +47,13 @@ class OutputForm {
   OutputForm(OutputForms* forms, GrammarPtr grammar,
              std::vector<int32_t> stop_ids, bool may_think);
 
-  // The tokens that may come next in text of `kind`.
+  // The tokens that may come next in text of `kind`. May take milliseconds.
   //
   // Errors: RESOURCE_EXHAUSTED for a grammar that is too ambiguous to follow.
   absl::StatusOr<std::shared_ptr<const TokenMask>> Mask(PartKind kind) const;
+
+  // The same where it costs microseconds, otherwise null.
+  std::shared_ptr<const TokenMask> QuickMask(PartKind kind) const;
 
   // Token `id` came; it turned text of kind `before` into `after`.
   //
@@ -61,6 +64,10 @@ class OutputForm {
   bool finished() const { return matcher_.IsFinished(); }
 
  private:
+  // `mask` with what may come besides the grammar's tokens.
+  std::shared_ptr<const TokenMask> Complete(
+      std::shared_ptr<const TokenMask> mask) const;
+
   OutputForms* forms_;
   GrammarMatcher matcher_;
   std::vector<int32_t> stop_ids_;

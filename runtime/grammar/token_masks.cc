@@ -70,25 +70,35 @@ absl::StatusOr<TokenMask> ComputeTokenMask(const TokenTrie& trie,
 MaskCache::MaskCache(std::shared_ptr<const TokenTrie> trie, int64_t max_bytes)
     : trie_(std::move(trie)), max_bytes_(max_bytes) {}
 
+std::string MaskCache::KeyOf(const GrammarMatcher& matcher) const {
+  return absl::StrCat(matcher.grammar().id(), ":",
+                      matcher.StateKey(trie_->max_token_bytes()));
+}
+
+std::shared_ptr<const TokenMask> MaskCache::Lookup(const std::string& key) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = by_key_.find(key);
+  if (found == by_key_.end()) return nullptr;
+  ++stats_.hits;
+  entries_.splice(entries_.begin(), entries_, found->second);
+  return found->second->mask;
+}
+
+std::shared_ptr<const TokenMask> MaskCache::Find(
+    const GrammarMatcher& matcher) {
+  return Lookup(KeyOf(matcher));
+}
+
 absl::StatusOr<std::shared_ptr<const TokenMask>> MaskCache::MaskFor(
     const GrammarMatcher& matcher) {
-  std::string key = absl::StrCat(matcher.grammar().id(), ":",
-                                 matcher.StateKey(trie_->max_token_bytes()));
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    const auto found = by_key_.find(key);
-    if (found != by_key_.end()) {
-      ++stats_.hits;
-      entries_.splice(entries_.begin(), entries_, found->second);
-      return found->second->mask;
-    }
-    ++stats_.misses;
-  }
+  std::string key = KeyOf(matcher);
+  if (std::shared_ptr<const TokenMask> mask = Lookup(key)) return mask;
   FACET_ASSIGN_OR_RETURN(TokenMask computed, ComputeTokenMask(*trie_, matcher));
   auto mask = std::make_shared<const TokenMask>(std::move(computed));
   const int64_t bytes = static_cast<int64_t>(
       mask->size() * sizeof(uint64_t) + 2 * key.size() + sizeof(Entry) + 128);
   const std::lock_guard<std::mutex> lock(mutex_);
+  ++stats_.misses;
   if (by_key_.contains(key) || bytes > max_bytes_) return mask;
   entries_.push_front({key, mask, bytes});
   by_key_.emplace(std::move(key), entries_.begin());

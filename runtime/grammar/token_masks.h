@@ -51,6 +51,9 @@ class MaskCache {
   absl::StatusOr<std::shared_ptr<const TokenMask>> MaskFor(
       const GrammarMatcher& matcher);
 
+  // The same if it is there already, otherwise null: costs a microsecond.
+  std::shared_ptr<const TokenMask> Find(const GrammarMatcher& matcher);
+
   const TokenTrie& trie() const { return *trie_; }
   MaskCacheStats stats() const;
 
@@ -60,6 +63,10 @@ class MaskCache {
     std::shared_ptr<const TokenMask> mask;
     int64_t bytes = 0;
   };
+
+  std::string KeyOf(const GrammarMatcher& matcher) const;
+  // Null where it is not there. Counts hits.
+  std::shared_ptr<const TokenMask> Lookup(const std::string& key);
 
   std::shared_ptr<const TokenTrie> trie_;
   const int64_t max_bytes_;
