@@ -270,8 +270,10 @@ void Scheduler::ChoosePrefills(int64_t budget) {
   for (Sequence* sequence : running_) {
     if (!sequence->prefilling()) continue;
     sequence->chunk = wish++->chunk;
+    // One that begins may yet find a prefix and go on behind the rows it has
+    // told.
     if (sequence->request.prompt_logits &&
-        sequence->planned >= sequence->rows_told) {
+        (sequence->planned >= sequence->rows_told || !sequence->begun)) {
       sequence->chunk = std::min(sequence->chunk, rows);
       rows -= sequence->chunk;
     }

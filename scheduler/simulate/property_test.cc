@@ -44,6 +44,14 @@ TEST_P(RandomRuns, LoseNothingLeakNothingStarveNobody) {
 
 INSTANTIATE_TEST_SUITE_P(Seeds, RandomRuns, testing::Range(0, kBlocks));
 
+// Each showed a fault that thousands of others had missed.
+TEST(RandomRunsOfOld, StayMended) {
+  for (const uint64_t seed : {37862, 1004827}) {
+    const absl::StatusOr<RunFacts> run = CheckRandomRun(seed);
+    EXPECT_TRUE(run.ok()) << run.status() << "\nagain: " << HowToRepeat(seed);
+  }
+}
+
 // A fault, and whether this plan or result gave an occasion for it.
 template <typename Subject>
 struct Fault {
