@@ -4,9 +4,12 @@
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/impl/codegen/proto_utils.h>
 
+#include <chrono>
 #include <condition_variable>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <regex>
 #include <thread>
 
 #include "gtest/gtest.h"
@@ -44,7 +47,7 @@ class InferenceServerTest : public testing::Test {
     };
     executor_ = std::make_unique<FakeExecutor>(fake);
     engine_ = Engine::Create(executor_.get(), &model_.config,
-                             model_.tokenizer.get(), EngineLimits());
+                             model_.tokenizer.get(), limits_);
     front_door_ = std::make_unique<FrontDoor>(engine_.get(), &model_);
     InferenceServiceOptions options;
     options.max_unread_bytes = max_unread_bytes;
@@ -102,6 +105,7 @@ class InferenceServerTest : public testing::Test {
     return {tokens.begin() + prompt, tokens.end()};
   }
 
+  EngineLimits limits_;
   std::mutex mutex_;
   std::condition_variable steps_changed_;
   int steps_allowed_ = 1 << 30;
@@ -144,6 +148,83 @@ TEST_F(InferenceServerTest, StreamsTokensTextAndUsage) {
   EXPECT_EQ(last.usage().prompt_tokens(), 3);
   EXPECT_EQ(last.usage().completion_tokens(), 40);
   EXPECT_GT(last.usage().first_token_seconds(), 0);
+}
+
+TEST_F(InferenceServerTest, EveryFieldOfARequestReachesTheModel) {
+  Start();
+  v1::GenerateRequest request;
+  for (int i = 0; i < 20; ++i) request.mutable_token_ids()->add_ids(i + 5);
+  request.set_max_tokens(30);
+  request.set_n(3);
+  request.set_best_of(5);
+  request.set_prompt_logprobs(2);
+  request.set_priority(-3);
+  request.set_timeout_seconds(600);
+  request.set_cache_salt("mine");
+  request.mutable_format()->set_regex("[a-z]{3,6}(, [a-z]{3,6}){2}");
+  request.mutable_sampling()->set_presence_penalty(0.5f);
+  request.mutable_sampling()->set_repetition_penalty(1.1f);
+  std::vector<v1::GenerateResponse> responses;
+  const grpc::Status status = Call(request, &responses);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  std::map<int, std::string> texts;
+  std::map<int, int> ends;
+  int prompt_tokens = 0;
+  for (const v1::GenerateResponse& response : responses) {
+    texts[response.index()] += response.text();
+    ends[response.index()] += response.has_finish_reason() ? 1 : 0;
+    prompt_tokens += response.prompt_tokens_size();
+    for (const v1::Token& token : response.prompt_tokens()) {
+      EXPECT_EQ(token.top_size(), 2);
+    }
+  }
+  EXPECT_EQ(prompt_tokens, 19);  // the first has nothing before it
+  ASSERT_EQ(texts.size(), 3u);
+  for (const auto& [index, text] : texts) {
+    EXPECT_EQ(ends[index], 1);
+    EXPECT_TRUE(
+        std::regex_match(text, std::regex("[a-z]{3,6}(, [a-z]{3,6}){2}")))
+        << text;
+  }
+}
+
+TEST_F(InferenceServerTest, AFullQueueSaysWhenToTryAgain) {
+  limits_.max_queue = 1;
+  limits_.max_sequences = 1;
+  Start();
+  AllowSteps(0);
+  v1::GenerateRequest request;
+  request.mutable_token_ids()->add_ids(7);
+  std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
+  std::vector<std::unique_ptr<grpc::ClientReader<v1::GenerateResponse>>> calls;
+  bool hinted = false;
+  for (int i = 0; i < 8 && !hinted; ++i) {
+    contexts.push_back(std::make_unique<grpc::ClientContext>());
+    if (i < 2) {
+      calls.push_back(stub_->Generate(contexts.back().get(), request));
+      continue;
+    }
+    // Two are there at most: one runs, one waits.
+    contexts.back()->set_deadline(std::chrono::system_clock::now() +
+                                  std::chrono::seconds(1));
+    const auto reader = stub_->Generate(contexts.back().get(), request);
+    v1::GenerateResponse response;
+    while (reader->Read(&response)) {
+    }
+    const grpc::Status status = reader->Finish();
+    if (status.error_code() != grpc::StatusCode::RESOURCE_EXHAUSTED) continue;
+    hinted = contexts.back()->GetServerTrailingMetadata().contains(
+        "grpc-retry-pushback-ms");
+  }
+  EXPECT_TRUE(hinted);
+  for (int i = 0; i < 2; ++i) contexts[i]->TryCancel();
+  AllowSteps(1 << 30);
+  for (const auto& call : calls) {
+    v1::GenerateResponse response;
+    while (call->Read(&response)) {
+    }
+    call->Finish();
+  }
 }
 
 TEST_F(InferenceServerTest, LocalAndRemoteClientsGetTheSame) {

@@ -32,7 +32,9 @@ size_t UnreadBytes(const TextEvent& event) {
   for (const SampledToken& token : event.tokens) {
     bytes += 16 + 12 * token.top.size();
   }
-  // Those of a prompt come all at once and are bounded by it.
+  for (const PromptLogprob& token : event.prompt_logprobs) {
+    bytes += 16 + 12 * token.top.size();
+  }
   return bytes;
 }
 
