@@ -41,9 +41,13 @@ absl::StatusOr<std::unique_ptr<EmbeddedModel>> EmbeddedModel::Start(
 
   const Tokenizer* const tokenizer =
       options.text ? model->text_model_->tokenizer.get() : nullptr;
-  model->engine_ =
-      Engine::Create(&model->cluster_->executor(), &model->cluster_->model(),
-                     tokenizer, limits, model->metrics_.get());
+  Executor* executor = &model->cluster_->executor();
+  if (options.watch_steps) {
+    model->watcher_ = options.watch_steps(executor);
+    executor = model->watcher_.get();
+  }
+  model->engine_ = Engine::Create(executor, &model->cluster_->model(),
+                                  tokenizer, limits, model->metrics_.get());
   if (options.text) {
     model->front_door_ = std::make_unique<FrontDoor>(model->engine_.get(),
                                                      model->text_model_.get());

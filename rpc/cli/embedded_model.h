@@ -2,6 +2,7 @@
 #ifndef FACET_RPC_CLI_EMBEDDED_MODEL_H_
 #define FACET_RPC_CLI_EMBEDDED_MODEL_H_
 
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -11,6 +12,7 @@
 #include "rpc/coordinator/front_door.h"
 #include "rpc/coordinator/text_model.h"
 #include "rpc/metrics/serving_metrics.h"
+#include "runtime/executor/executor.h"
 
 namespace facet {
 
@@ -24,6 +26,9 @@ struct EmbeddedModelOptions {
   bool prefix_cache = true;
   bool always_report_loading = false;
   bool vllm_metrics = false;  // show metrics under vLLM's names too
+  // Makes what stands between the engine and the cluster's executor, to watch
+  // the steps; null: nothing does.
+  std::function<std::unique_ptr<Executor>(Executor* of_cluster)> watch_steps;
 };
 
 class EmbeddedModel {
@@ -48,6 +53,7 @@ class EmbeddedModel {
   std::unique_ptr<TextModel> text_model_;
   std::unique_ptr<Cluster> cluster_;
   std::unique_ptr<ServingMetrics> metrics_;
+  std::unique_ptr<Executor> watcher_;  // null: the cluster's own serves
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<FrontDoor> front_door_;
   double load_seconds_ = 0;

@@ -48,6 +48,14 @@ double AttentionFlops(const ModelConfig& model, int64_t tokens) {
   return flops;
 }
 
+// Positions whose keys and values a slice reads in `layer`.
+int64_t PositionsRead(const ModelConfig& model, const LayerConfig& layer,
+                      const SliceShape& slice) {
+  const int64_t end = slice.start + slice.tokens;
+  if (layer.kind == LayerKind::kGlobal) return end;
+  return std::min<int64_t>(end, model.sliding_window + slice.tokens - 1);
+}
+
 }  // namespace
 
 double ExpectedDistinctExperts(const ModelConfig& model, int64_t tokens) {
@@ -73,6 +81,32 @@ double PrefillFlops(const ModelConfig& model, int64_t tokens) {
                               BodyBytes(model, model.experts_per_token) +
                           HeadBytes(model)) +
          AttentionFlops(model, tokens);
+}
+
+StepWork WorkOfStep(const ModelConfig& model,
+                    absl::Span<const SliceShape> slices,
+                    int kv_bytes_per_element) {
+  StepWork work;
+  int64_t tokens = 0, head_rows = 0;
+  for (const SliceShape& slice : slices) {
+    tokens += slice.tokens;
+    head_rows += slice.head_rows;
+    work.flops += AttentionFlops(model, slice.start + slice.tokens) -
+                  AttentionFlops(model, slice.start);
+    for (const LayerConfig& layer : model.layers) {
+      work.kv_bytes += 2.0 * layer.kv_heads * layer.head_dim *
+                       kv_bytes_per_element *
+                       PositionsRead(model, layer, slice);
+    }
+  }
+  if (tokens == 0) return work;
+  work.weight_bytes = BodyBytes(model, ExpectedDistinctExperts(model, tokens));
+  if (head_rows > 0) work.weight_bytes += HeadBytes(model);
+  work.flops +=
+      kFlopsPerByte *
+      (static_cast<double>(tokens) * BodyBytes(model, model.experts_per_token) +
+       static_cast<double>(head_rows) * HeadBytes(model));
+  return work;
 }
 
 }  // namespace facet

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 
+#include "absl/types/span.h"
 #include "runtime/config/model_config.h"
 
 namespace facet {
@@ -28,6 +29,25 @@ double DecodeFlops(const ModelConfig& model, int64_t position);
 // FLOPs of a prompt of `tokens` tokens, attention over what comes before each
 // included; the head runs for the last token alone.
 double PrefillFlops(const ModelConfig& model, int64_t tokens);
+
+// One sequence's part of a step.
+struct SliceShape {
+  int64_t start = 0;      // tokens before it
+  int64_t tokens = 1;     // computed
+  int64_t head_rows = 1;  // of these, whose logits are wanted
+};
+
+struct StepWork {
+  double weight_bytes = 0;  // each weight once, the expected distinct experts
+  double kv_bytes = 0;      // keys and values that the slices see, by layer
+  double flops = 0;
+};
+
+// One step over `slices`, each of a sequence of its own; the head runs where
+// rows of it are wanted.
+StepWork WorkOfStep(const ModelConfig& model,
+                    absl::Span<const SliceShape> slices,
+                    int kv_bytes_per_element);
 
 }  // namespace facet
 

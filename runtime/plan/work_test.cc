@@ -78,5 +78,48 @@ TEST(WorkTest, BeyondTheWindowOnlyGlobalLayersCostMore) {
   EXPECT_NEAR(more, 5 * 4.0 * 8 * 512, 1);
 }
 
+TEST(WorkTest, AStepOfOneSliceIsAPromptOrADecodedToken) {
+  for (const ModelConfig& model : {Dense1b(), Moe2b()}) {
+    const SliceShape prompt{/*start=*/0, /*tokens=*/300, /*head_rows=*/1};
+    const StepWork prefill = WorkOfStep(model, {prompt}, 4);
+    EXPECT_NEAR(prefill.flops, PrefillFlops(model, 300), 1);
+    EXPECT_NEAR(prefill.weight_bytes, DecodeStepWeightBytes(model, 300), 1);
+
+    const StepWork decode = WorkOfStep(model, {SliceShape{300, 1, 1}}, 4);
+    EXPECT_NEAR(decode.flops, DecodeFlops(model, 300), 1);
+    EXPECT_NEAR(decode.weight_bytes, DecodeStepWeightBytes(model, 1), 1);
+  }
+}
+
+TEST(WorkTest, SlicesShareWeightsAndNotKeysAndValues) {
+  const ModelConfig model = Dense1b();
+  const StepWork one = WorkOfStep(model, {SliceShape{100, 1, 1}}, 4);
+  const StepWork two =
+      WorkOfStep(model, {SliceShape{100, 1, 1}, SliceShape{100, 1, 1}}, 4);
+  EXPECT_EQ(two.weight_bytes, one.weight_bytes);
+  EXPECT_NEAR(two.kv_bytes, 2 * one.kv_bytes, 1);
+  EXPECT_NEAR(two.flops, 2 * one.flops, 1);
+  // 25 layers of 4 x 256 and 5 of 1 x 512, keys and values, f32.
+  EXPECT_NEAR(one.kv_bytes, 101.0 * 2 * 4 * (25 * 1024 + 5 * 512), 1);
+}
+
+TEST(WorkTest, SlidingLayersReadTheirWindowAlone) {
+  const ModelConfig model = Dense1b();
+  const double far = WorkOfStep(model, {SliceShape{5000, 1, 1}}, 2).kv_bytes;
+  const double farther =
+      WorkOfStep(model, {SliceShape{5001, 1, 1}}, 2).kv_bytes;
+  EXPECT_NEAR(farther - far, 2.0 * 2 * 5 * 512, 1e-3);
+}
+
+TEST(WorkTest, ASliceWithoutLogitsNeedsNoHead) {
+  const ModelConfig model = Dense1b();
+  const StepWork with = WorkOfStep(model, {SliceShape{0, 64, 1}}, 4);
+  const StepWork without = WorkOfStep(model, {SliceShape{0, 64, 0}}, 4);
+  // The final norm counts as the head's.
+  EXPECT_NEAR(with.weight_bytes - without.weight_bytes,
+              2.0 * (32768 * 1536 + 1536), 1);
+  EXPECT_EQ(WorkOfStep(model, {}, 4).weight_bytes, 0);
+}
+
 }  // namespace
 }  // namespace facet

@@ -62,6 +62,38 @@ grep -q '"group": "decode"' "${TEST_TMPDIR}/only.json" &&
   > "${TEST_TMPDIR}/table.txt"
 grep -q "of f32 FMA peak" "${TEST_TMPDIR}/table.txt" || fail "no fraction"
 
+# Serving: loads of both kinds, each with its bound, and a prompt used twice.
+serving=(--serving --seconds=1 --shared-prompt=320)
+"$facet" bench --synthetic="$model" "${serving[@]}" --concurrency=1,4 --rate=5 \
+  --json > "${TEST_TMPDIR}/serving.json"
+for load in "closed 1" "closed 4" "open 5/s"; do
+  expect "${TEST_TMPDIR}/serving.json" "$load" output_tokens_per_s
+  expect "${TEST_TMPDIR}/serving.json" "$load" first_token_p50
+  expect "${TEST_TMPDIR}/serving.json" "$load" end_to_end_p99
+  expect "${TEST_TMPDIR}/serving.json" "$load" bound_decode_steps
+done
+expect "${TEST_TMPDIR}/serving.json" "closed 4" times_concurrency_1
+expect "${TEST_TMPDIR}/serving.json" "prefix 320" first_token_again
+expect "${TEST_TMPDIR}/serving.json" "prefix 320" cached
+
+# The same against a server, over two workers.
+"$facet" serve --model="${TEST_TMPDIR}/tiny" --workers=2 --threads=1 \
+  --http=off --grpc=127.0.0.1:0 --control=127.0.0.1:0 \
+  > "${TEST_TMPDIR}/ready.txt" &
+server=$!
+for _ in $(seq 600); do
+  [[ -s "${TEST_TMPDIR}/ready.txt" ]] && break
+  sleep 0.1
+done
+address="$(sed -n 's/.*grpc=\([^ ]*\).*/\1/p' "${TEST_TMPDIR}/ready.txt")"
+"$facet" bench "${serving[@]}" --server="$address" --concurrency=2 --rate=5 \
+  --json > "${TEST_TMPDIR}/server.json"
+kill -TERM "$server"
+wait "$server" || fail "the server ended with $?"
+expect "${TEST_TMPDIR}/server.json" "closed 2" output_tokens_per_s
+expect "${TEST_TMPDIR}/server.json" "open 5/s" next_token_p50
+expect "${TEST_TMPDIR}/server.json" "prefix 320" cached
+
 # refuse FLAGS: exit code 2 and one line that says why.
 refuse() {
   local status=0
@@ -77,4 +109,9 @@ refuse --synthetic="$model" --model=/nonexistent
 refuse --synthetic="$model" --only=decoding
 refuse --synthetic="$model" --repeat=0
 refuse --synthetic="$model" --batch=1000
+refuse --server=127.0.0.1:1
+refuse --serving --server=127.0.0.1:1 --synthetic="$model"
+refuse --serving --synthetic="$model" --concurrency=0
+refuse --serving --synthetic="$model" --rate=-1
+refuse --serving --synthetic="$model" --only=decode
 echo PASSED

@@ -16,6 +16,8 @@
 #include "kernels/matmul/matmul.h"
 #include "rpc/cli/bench/machine_info.h"
 #include "rpc/cli/bench/measure.h"
+#include "rpc/cli/bench/serving/measure_serving.h"
+#include "rpc/cli/bench/serving/summarize_serving.h"
 #include "rpc/cli/bench/summarize.h"
 #include "rpc/cli/model_flags.h"
 #include "rpc/cli/verb.h"
@@ -29,6 +31,8 @@ struct BenchFlags {
   std::string synthetic;  // PRESET or PRESET:DIR
   std::vector<std::string> only;
   bool json = false;
+  bool serving = false;
+  ServingOptions serve;
 };
 
 struct NamedGroup {
@@ -129,12 +133,16 @@ absl::StatusOr<std::string> SyntheticDirectory(const std::string& flag) {
   return directory.string();
 }
 
+std::string Date() {
+  return absl::FormatTime("%Y-%m-%d %H:%M UTC", absl::Now(),
+                          absl::UTCTimeZone());
+}
+
 void AddSetting(const BenchOptions& options, BenchReport* report) {
   const ClusterOptions& cluster = options.cluster;
   const ParallelismOptions& plan = cluster.parallelism;
   report->setting = {
-      {"date", absl::FormatTime("%Y-%m-%d %H:%M UTC", absl::Now(),
-                                absl::UTCTimeZone())},
+      {"date", Date()},
       {"model", cluster.model_directory},
       {"cpu", CpuName()},
       {"cpus", absl::StrCat(AvailableCpus().size())},
@@ -147,14 +155,86 @@ void AddSetting(const BenchOptions& options, BenchReport* report) {
        cluster.numerics.activations == Activations::kF32 ? "f32" : "bf16"},
       {"kv_format",
        cluster.numerics.kv_format == KvFormat::kF32 ? "f32" : "bf16"},
-      {"repeat", absl::StrCat(options.repeat)},
   };
 }
 
+void Print(const BenchReport& report, bool json) {
+  std::fputs(json ? absl::StrCat(ToJson(report), "\n").c_str()
+                  : ToTable(report).c_str(),
+             stdout);
+}
+
+bool UsesBf16Dot(const BenchOptions& options) {
+  return options.cluster.numerics.activations == Activations::kBF16 &&
+         MatmulUsesBf16DotProduct();
+}
+
+absl::Status BenchSteps(const BenchFlags& flags, const BenchOptions& options,
+                        const ModelConfig& model) {
+  FACET_ASSIGN_OR_RETURN(const Measurements all, Measure(options, model));
+  SummaryContext context;
+  context.model = &model;
+  context.bf16_dot = UsesBf16Dot(options);
+  BenchReport report = Summarize(all, context);
+  AddSetting(options, &report);
+  report.setting.emplace_back("repeat", absl::StrCat(options.repeat));
+  Print(report, flags.json);
+  return absl::OkStatus();
+}
+
+void AddServingSetting(const ServingOptions& options, BenchReport* report) {
+  report->setting.emplace_back(
+      "lengths",
+      absl::StrCat("scale ", options.length_scale, ", seed ", options.seed));
+  report->setting.emplace_back("window", absl::StrCat(options.seconds, " s"));
+}
+
+absl::Status BenchServing(const BenchFlags& flags, const BenchOptions& options,
+                          const ModelConfig& model) {
+  ServingOptions serve = flags.serve;
+  serve.cluster = options.cluster;
+  serve.threads = ThreadsInUse(options);
+  serve.enlarge_kv = options.enlarge_kv;
+  FACET_ASSIGN_OR_RETURN(const ServingMeasurements all,
+                         MeasureServing(serve, &model));
+  ServingContext context;
+  context.model = &model;
+  context.bf16_dot = UsesBf16Dot(options);
+  context.kv_bytes_per_element =
+      options.cluster.numerics.kv_format == KvFormat::kF32 ? 4 : 2;
+  BenchReport report = SummarizeServing(all, context);
+  AddSetting(options, &report);
+  AddServingSetting(serve, &report);
+  Print(report, flags.json);
+  return absl::OkStatus();
+}
+
+absl::Status BenchServer(const BenchFlags& flags) {
+  if (!flags.serving) {
+    return absl::InvalidArgumentError("--server: goes with --serving alone");
+  }
+  if (!flags.model.model.empty() || !flags.synthetic.empty()) {
+    return absl::InvalidArgumentError(
+        "--server: has a model of its own, give no --model and no --synthetic");
+  }
+  FACET_ASSIGN_OR_RETURN(const ServingMeasurements all,
+                         MeasureServing(flags.serve, nullptr));
+  BenchReport report = SummarizeServing(all, ServingContext());
+  report.setting = {{"date", Date()}, {"server", flags.serve.server}};
+  AddServingSetting(flags.serve, &report);
+  Print(report, flags.json);
+  return absl::OkStatus();
+}
+
 absl::Status Bench(BenchFlags flags, BenchOptions options) {
+  options.progress = flags.serve.progress = Say;
+  if (!flags.serve.server.empty()) return BenchServer(flags);
   if (flags.model.model.empty() == flags.synthetic.empty()) {
     return absl::InvalidArgumentError(
         "give either --model=DIR or --synthetic=PRESET");
+  }
+  if (flags.serving && !flags.only.empty()) {
+    return absl::InvalidArgumentError("--only: goes without --serving");
   }
   FACET_RETURN_IF_ERROR(ActiveIsaStatus().status());
   FACET_ASSIGN_OR_RETURN(options.groups, ParseGroups(flags.only));
@@ -165,20 +245,44 @@ absl::Status Bench(BenchFlags flags, BenchOptions options) {
   FACET_ASSIGN_OR_RETURN(options.cluster, MakeClusterOptions(flags.model));
   FACET_ASSIGN_OR_RETURN(const ModelConfig model,
                          ReadModelConfig(flags.model.model));
-  options.progress = Say;
-  FACET_ASSIGN_OR_RETURN(const Measurements all, Measure(options, model));
+  return flags.serving ? BenchServing(flags, options, model)
+                       : BenchSteps(flags, options, model);
+}
 
-  SummaryContext context;
-  context.model = &model;
-  context.bf16_dot =
-      options.cluster.numerics.activations == Activations::kBF16 &&
-      MatmulUsesBf16DotProduct();
-  BenchReport report = Summarize(all, context);
-  AddSetting(options, &report);
-  std::fputs(flags.json ? absl::StrCat(ToJson(report), "\n").c_str()
-                        : ToTable(report).c_str(),
-             stdout);
-  return absl::OkStatus();
+void AddServingFlags(CLI::App* app, BenchFlags* flags) {
+  const std::string group = "Serving";
+  ServingOptions* const serve = &flags->serve;
+  app->add_flag("--serving", flags->serving,
+                "Load on the whole way from requests to tokens instead")
+      ->group(group);
+  app->add_option("--server", serve->server,
+                  "HOST:PORT of a server to load instead of one started here")
+      ->group(group);
+  app->add_option("--concurrency", serve->concurrency,
+                  "Requests at a time, one closed loop for each")
+      ->delimiter(',')
+      ->capture_default_str()
+      ->group(group);
+  app->add_option("--rate", serve->rates,
+                  "Poisson arrivals a second, one open loop for each; default: "
+                  "half of what the closed loops come to")
+      ->delimiter(',')
+      ->group(group);
+  app->add_option("--seconds", serve->seconds, "Of each loop, once in swing")
+      ->capture_default_str()
+      ->group(group);
+  app->add_option("--length-scale", serve->length_scale,
+                  "Multiplies all lengths; 1: prompts of 212 tokens and "
+                  "answers of 203 on average")
+      ->capture_default_str()
+      ->group(group);
+  app->add_option("--seed", serve->seed, "Of lengths, prompts and arrivals")
+      ->capture_default_str()
+      ->group(group);
+  app->add_option("--shared-prompt", serve->shared_prompt,
+                  "Tokens of a prompt that is used twice; 0: none is")
+      ->capture_default_str()
+      ->group(group);
 }
 
 }  // namespace
@@ -192,7 +296,8 @@ int RunBench(int argc, char** argv) {
       "fraction of a limit that the same run measures.",
       "  facet bench --model DIR\n"
       "  facet bench --synthetic=dense-1b --workers=2 --only=decode,prefill\n"
-      "  facet bench --synthetic=moe-2b --compare-workers --json\n");
+      "  facet bench --synthetic=moe-2b --compare-workers --json\n"
+      "  facet bench --synthetic=dense-1b --serving --concurrency=1,8,32\n");
   AddModelFlags(app.get(), &flags.model, /*required=*/false);
   app->add_option("--synthetic", flags.synthetic,
                   absl::StrCat("PRESET[:DIR] of random weights instead of "
@@ -225,6 +330,7 @@ int RunBench(int argc, char** argv) {
                 "Also one worker of all threads against as many "
                 "tensor-parallel workers of one thread, turn about");
   app->add_flag("--json", flags.json, "One JSON object instead of a table");
+  AddServingFlags(app.get(), &flags);
   return RunVerb(app.get(), argc, argv, [&] {
     options.enlarge_kv = app->count("--kv-memory") == 0;
     return Bench(std::move(flags), std::move(options));

@@ -11,6 +11,7 @@
 #include "kernels/base/status_macros.h"
 #include "kernels/base/thread_pool.h"
 #include "rpc/cli/bench/bench_cluster.h"
+#include "rpc/cli/bench/kv_room.h"
 #include "rpc/cli/bench/machine_info.h"
 #include "rpc/cli/bench/process_memory.h"
 #include "runtime/plan/work.h"
@@ -78,18 +79,9 @@ ClusterOptions Enlarged(const BenchOptions& options, const ModelConfig& model) {
     positions = std::max(positions, batch * (each + cluster.page_tokens));
   }
   if (!options.enlarge_kv) return cluster;
-  const auto plan = ShardPlan::Create(model, cluster.parallelism);
-  if (!plan.ok()) return cluster;  // Start() says why
-  const int element = cluster.numerics.kv_format == KvFormat::kF32 ? 4 : 2;
-  for (int rank = 0; rank < plan->world_size(); ++rank) {
-    const int64_t dearer = std::max(
-        plan->KvBytesPerToken(model, rank, LayerKind::kSliding, element),
-        plan->KvBytesPerToken(model, rank, LayerKind::kGlobal, element));
-    // Each pool can have half of the budget.
-    cluster.kv_bytes_per_worker =
-        std::max(cluster.kv_bytes_per_worker,
-                 2 * dearer * (positions + cluster.page_tokens));
-  }
+  cluster.kv_bytes_per_worker =
+      std::max(cluster.kv_bytes_per_worker,
+               KvBytesForPositions(model, cluster, positions));
   return cluster;
 }
 

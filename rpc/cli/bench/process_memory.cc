@@ -1,7 +1,5 @@
 #include "rpc/cli/bench/process_memory.h"
 
-#include <unistd.h>
-
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -71,7 +69,7 @@ absl::StatusOr<ProcessMemory> ReadProcessMemory(pid_t pid) {
   return ParseSmapsRollup(text);
 }
 
-std::vector<pid_t> ChildProcesses() {
+std::vector<pid_t> ChildProcesses(pid_t parent) {
   std::vector<pid_t> children;
   std::error_code error;
   for (const auto& entry :
@@ -79,7 +77,7 @@ std::vector<pid_t> ChildProcesses() {
     const std::string name = entry.path().filename().string();
     int pid = 0;
     if (!absl::SimpleAtoi(name, &pid)) continue;
-    if (ParentOf(name) == getpid()) children.push_back(pid);
+    if (ParentOf(name) == parent) children.push_back(pid);
   }
   return children;
 }

@@ -3,6 +3,7 @@
 #define FACET_RPC_CLI_BENCH_PROCESS_MEMORY_H_
 
 #include <sys/types.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <vector>
@@ -27,8 +28,8 @@ absl::StatusOr<ProcessMemory> ParseSmapsRollup(absl::string_view text);
 // Errors: NOT_FOUND when the process has gone or its memory may not be seen.
 absl::StatusOr<ProcessMemory> ReadProcessMemory(pid_t pid);
 
-// Processes that this one has started and that still run.
-std::vector<pid_t> ChildProcesses();
+// Processes that `parent` has started and that still run.
+std::vector<pid_t> ChildProcesses(pid_t parent = getpid());
 
 }  // namespace facet
 

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <chrono>
 #include <optional>
-#include <random>
 #include <utility>
 
 #include "kernels/base/status_macros.h"
+#include "rpc/cli/bench/random_tokens.h"
 
 namespace facet {
 namespace {
@@ -109,14 +109,7 @@ absl::StatusOr<StepTiming> StepDriver::Finish() {
 
 std::vector<int32_t> StepDriver::RandomPrompt(int64_t length,
                                               uint64_t seed) const {
-  // Special tokens and bytes come first in a vocabulary.
-  const int64_t first = std::min<int64_t>(300, vocab_size_ / 2);
-  std::mt19937_64 random(seed);
-  std::vector<int32_t> prompt(length);
-  for (int32_t& id : prompt) {
-    id = static_cast<int32_t>(first + random() % (vocab_size_ - first));
-  }
-  return prompt;
+  return RandomTokens(length, vocab_size_, seed);
 }
 
 PagesTouched StepDriver::pages_touched() const {

@@ -1,0 +1,66 @@
+// A `facet serve` process of one's own, and what an operator sees of it.
+#ifndef FACET_TESTS_SOAK_SERVED_MODEL_H_
+#define FACET_TESTS_SOAK_SERVED_MODEL_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "rpc/coordinator/child_process.h"
+
+namespace facet {
+
+struct ServedModelOptions {
+  std::string facet;               // the executable
+  std::vector<std::string> flags;  // of `facet serve`, addresses left out
+  std::string folder;              // for its ready line; writable
+};
+
+// What /metrics says.
+struct ServerState {
+  double running = 0;
+  double waiting = 0;
+  double used_pages = 0;  // of both pools
+  double preemptions = 0;
+  double prefix_hits = 0;
+  double aborted = 0;  // requests that ended because nobody wants them
+};
+
+class ServedModel {
+ public:
+  // Waits up to a minute for the server to be ready.
+  static absl::StatusOr<std::unique_ptr<ServedModel>> Start(
+      const ServedModelOptions& options);
+
+  const std::string& grpc() const { return grpc_; }
+
+  absl::StatusOr<ServerState> State() const;
+
+  // Bytes of each process that no file backs: the coordinator, then workers.
+  absl::StatusOr<std::vector<int64_t>> Memory() const;
+
+  // Asks it to end. Errors: INTERNAL when it does not within half a minute, or
+  // not well.
+  absl::Status Stop();
+
+ private:
+  ServedModel() = default;
+
+  std::unique_ptr<ChildProcess> process_;
+  std::shared_ptr<std::string> ended_how_;
+  std::string grpc_;
+  std::string http_;
+};
+
+// Of the body of a /metrics response. Errors: INVALID_ARGUMENT when a series is
+// missing.
+absl::StatusOr<ServerState> ParseMetrics(const std::string& text);
+
+}  // namespace facet
+
+#endif  // FACET_TESTS_SOAK_SERVED_MODEL_H_
