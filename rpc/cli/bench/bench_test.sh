@@ -31,7 +31,7 @@ expect_all() {
   expect "$1" "limits before" matvec
   expect "$1" "limits after" f32_fma
   expect "$1" decode tokens_per_s
-  expect "$1" decode weights_per_s
+  expect "$1" decode bytes_per_s
   expect "$1" decode step_p99
   expect "$1" "concurrency 4" tokens_per_s
   expect "$1" "prefill 64" arithmetic

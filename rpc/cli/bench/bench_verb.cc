@@ -164,6 +164,10 @@ void Print(const BenchReport& report, bool json) {
              stdout);
 }
 
+int KvBytesPerElement(const BenchOptions& options) {
+  return options.cluster.numerics.kv_format == KvFormat::kF32 ? 4 : 2;
+}
+
 bool UsesBf16Dot(const BenchOptions& options) {
   return options.cluster.numerics.activations == Activations::kBF16 &&
          MatmulUsesBf16DotProduct();
@@ -175,6 +179,7 @@ absl::Status BenchSteps(const BenchFlags& flags, const BenchOptions& options,
   SummaryContext context;
   context.model = &model;
   context.bf16_dot = UsesBf16Dot(options);
+  context.kv_bytes_per_element = KvBytesPerElement(options);
   BenchReport report = Summarize(all, context);
   AddSetting(options, &report);
   report.setting.emplace_back("repeat", absl::StrCat(options.repeat));
@@ -200,8 +205,7 @@ absl::Status BenchServing(const BenchFlags& flags, const BenchOptions& options,
   ServingContext context;
   context.model = &model;
   context.bf16_dot = UsesBf16Dot(options);
-  context.kv_bytes_per_element =
-      options.cluster.numerics.kv_format == KvFormat::kF32 ? 4 : 2;
+  context.kv_bytes_per_element = KvBytesPerElement(options);
   BenchReport report = SummarizeServing(all, context);
   AddSetting(options, &report);
   AddServingSetting(serve, &report);

@@ -55,6 +55,7 @@ class Summary {
   Summary(const Measurements& all, const SummaryContext& context)
       : all_(all),
         model_(*context.model),
+        kv_bytes_per_element_(context.kv_bytes_per_element),
         limits_(MeanLimits(all, context.bf16_dot)),
         matvec_{&LimitSample::matvec_gb_per_s, limits_.matvec, "matvec rate"},
         peak_{context.bf16_dot ? &LimitSample::bf16_dot_gflop_per_s
@@ -146,12 +147,18 @@ class Summary {
   void AddDecode(const DecodeRuns& runs) {
     group_ =
         runs.batch == 1 ? "decode" : absl::StrCat("concurrency ", runs.batch);
-    const double gigabytes = DecodeStepWeightBytes(model_, runs.batch) / 1e9;
-    const double gb_per_token = gigabytes / runs.batch;
+    SliceShape token;
+    token.start = static_cast<int64_t>(runs.context);
+    const std::vector<SliceShape> slices(runs.batch, token);
+    const StepWork work = WorkOfStep(model_, slices, kv_bytes_per_element_);
+    const double gb_per_token =
+        (work.weight_bytes + work.kv_bytes) / 1e9 / runs.batch;
     AddSampled("tokens_per_s", "tokens/s", runs.tokens_per_s, 1, runs.limits,
                matvec_, 1 / gb_per_token,
-               absl::StrFormat("matvec rate over %.3f GB a step", gigabytes));
-    AddSampled("weights_per_s", "GB/s", runs.tokens_per_s, gb_per_token,
+               absl::StrFormat(
+                   "matvec rate over %.3f GB of weights and %.3f of K/V a step",
+                   work.weight_bytes / 1e9, work.kv_bytes / 1e9));
+    AddSampled("bytes_per_s", "GB/s", runs.tokens_per_s, gb_per_token,
                runs.limits, matvec_, 1, matvec_.name);
     const double flops =
         DecodeFlops(model_, static_cast<int64_t>(runs.context));
@@ -264,6 +271,7 @@ class Summary {
 
   const Measurements& all_;
   const ModelConfig& model_;
+  const int kv_bytes_per_element_;
   const Limits limits_;
   const SampledLimit matvec_, peak_;
   BenchReport report_;

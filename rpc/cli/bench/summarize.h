@@ -27,6 +27,7 @@ struct SummaryContext {
   const ModelConfig* model = nullptr;
   // Products of matrices go through the bf16 dot-product instruction.
   bool bf16_dot = false;
+  int kv_bytes_per_element = 4;
 };
 
 // Figures and notes; the setting is left empty.

@@ -46,7 +46,7 @@ class SummarizeTest : public testing::Test {
 
   const Figure& Find(const std::string& group, const std::string& name,
                      bool bf16_dot = false) {
-    report_ = Summarize(all_, {&model_, bf16_dot});
+    report_ = Summarize(all_, {&model_, bf16_dot, 4});
     for (const Figure& figure : report_.figures) {
       if (figure.group == group && figure.name == name) return figure;
     }
@@ -61,20 +61,22 @@ class SummarizeTest : public testing::Test {
 };
 
 TEST_F(SummarizeTest, DecodeIsHeldAgainstTheMeanMatvecRate) {
-  const double gigabytes = DecodeStepWeightBytes(model_, 1) / 1e9;
+  const StepWork work = WorkOfStep(model_, {SliceShape()}, 4);
+  const double gigabytes = (work.weight_bytes + work.kv_bytes) / 1e9;
   DecodeRuns runs;
   runs.tokens_per_s = {14 / gigabytes, 15 / gigabytes, 16 / gigabytes};
   runs.step_s = {gigabytes / 15};
   runs.control_s = {100e-6};
   all_.decode.push_back(runs);
-  EXPECT_NEAR(Find("decode", "weights_per_s").value.median, 15, 1e-9);
-  EXPECT_NEAR(Find("decode", "weights_per_s").fraction(), 0.5, 1e-9);
+  EXPECT_NEAR(Find("decode", "bytes_per_s").value.median, 15, 1e-9);
+  EXPECT_NEAR(Find("decode", "bytes_per_s").fraction(), 0.5, 1e-9);
   EXPECT_NEAR(Find("decode", "tokens_per_s").fraction(), 0.5, 1e-9);
   EXPECT_NEAR(Find("decode", "control_p50").value.median, 100, 1e-9);
 }
 
 TEST_F(SummarizeTest, EachRepetitionIsHeldAgainstTheSamplesAroundIt) {
-  const double gigabytes = DecodeStepWeightBytes(model_, 1) / 1e9;
+  const StepWork work = WorkOfStep(model_, {SliceShape()}, 4);
+  const double gigabytes = (work.weight_bytes + work.kv_bytes) / 1e9;
   DecodeRuns runs;
   // The machine slows down by half in the middle of the run; the model keeps
   // to 80 % of it but for the last repetition.
@@ -83,11 +85,11 @@ TEST_F(SummarizeTest, EachRepetitionIsHeldAgainstTheSamplesAroundIt) {
   runs.step_s = {gigabytes / 32};
   runs.control_s = {100e-6};
   all_.decode.push_back(runs);
-  for (const char* name : {"weights_per_s", "tokens_per_s"}) {
+  for (const char* name : {"bytes_per_s", "tokens_per_s"}) {
     EXPECT_NEAR(Find("decode", name).fraction(), 0.8, 1e-9);
     EXPECT_NEAR(Find("decode", name).ratio.min, 0.5, 1e-9);
   }
-  EXPECT_NEAR(Find("decode", "weights_per_s").limit, 30, 1e-9);
+  EXPECT_NEAR(Find("decode", "bytes_per_s").limit, 30, 1e-9);
   EXPECT_THAT(report_.notes, Contains(HasSubstr("differ by more than 15 %")));
 
   const double gflop = PrefillFlops(model_, 512) / 512 / 1e9;
