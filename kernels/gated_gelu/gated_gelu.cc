@@ -25,6 +25,8 @@ absl::Span<const GatedGeluVariant> GatedGeluVariants() {
   return RunnableVariants(kBestFirst);
 }
 
+const GatedGeluVariant& ActiveGatedGelu() { return ActiveVariant(kBestFirst); }
+
 void GatedGelu(const GatedGeluArgs& args, ThreadPool& pool) {
   const GatedGeluVariant& variant = ActiveVariant(kBestFirst);
   if (args.width <= 0) return;

@@ -30,6 +30,8 @@ struct GatedGeluVariant {
   void (*run)(const GatedGeluArgs& args, int64_t begin, int64_t end);  // rows
 };
 absl::Span<const GatedGeluVariant> GatedGeluVariants();
+// The one in use, for operations that have this one in them.
+const GatedGeluVariant& ActiveGatedGelu();
 
 }  // namespace facet
 

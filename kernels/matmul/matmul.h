@@ -1,4 +1,6 @@
 // y[i, j] = sum_k x[row(i), k] * w[j, k]: every product with a weight matrix.
+// With a second matrix `up`, y[i, j] = gelu_tanh(x[row(i)] . w[j]) * (x[row(i)]
+// . up[j]): the gated half of a feed-forward block, as kernels/gated_gelu.
 //
 // Order of accumulation, the same for every m, n, thread count and instruction
 // set: k is cut into `segments` equal parts. Inside one part, lane l of 16 adds
@@ -30,8 +32,9 @@ struct MatmulArgs {
   const int32_t* x_rows = nullptr;  // [m]: row(i); null: row(i) = i
   const void* w = nullptr;          // [n, k], bf16 or f32, any alignment
   DType w_dtype = DType::kBF16;
-  int64_t w_stride = 0;  // elements
-  int segments = 1;      // a power of two up to 32 that divides k
+  int64_t w_stride = 0;      // elements
+  const void* up = nullptr;  // [n, k], dtype and stride of w; null: none
+  int segments = 1;          // a power of two up to 32 that divides k
   bool bf16_inputs = false;
   float* y = nullptr;    // [m, n], not overlapping x
   int64_t y_stride = 0;  // elements

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "kernels/gated_gelu/gated_gelu.h"
 
 namespace facet {
 namespace {
@@ -116,6 +117,28 @@ INSTANTIATE_TEST_SUITE_P(AllVariants, MatmulTest,
                          [](const auto& info) {
                            return std::string(info.param.name);
                          });
+
+TEST(MatmulDispatchTest, GatedProductsAreTheirPartsOneAfterAnother) {
+  for (int64_t m : {1, 5, 64, 200}) {
+    const Problem gate(m, 530, 96, DType::kBF16, 4);
+    const Problem up(m, 530, 96, DType::kBF16, 5);
+    ThreadPool pool(3);
+    std::vector<float> want, other, got;
+    MatmulArgs parts[] = {gate.Args(want), up.Args(other)};
+    parts[1].x = gate.x.data();
+    Matmul(parts, pool);
+    GatedGeluArgs gelu;
+    gelu.rows = m;
+    gelu.width = gelu.gate_stride = gelu.up_stride = gelu.y_stride = 530;
+    gelu.gate = gelu.y = want.data();
+    gelu.up = other.data();
+    GatedGelu(gelu, pool);
+    MatmulArgs args = gate.Args(got);
+    args.up = up.w_bf16.data();
+    Matmul(absl::MakeConstSpan(&args, 1), pool);
+    EXPECT_EQ(got, want) << m;
+  }
+}
 
 TEST(MatmulDispatchTest, ThreadsAndSharedRegionsChangeNoBit) {
   Problem a(7, 1000, 256, DType::kBF16, 1);

@@ -31,6 +31,10 @@ struct RmsNormArgs {
 
 void RmsNorm(const RmsNormArgs& args, ThreadPool& pool);
 
+// Norms of the same rows one after another: each may read what an earlier one
+// wrote. One parallel region. REQUIRES: equal `rows`.
+void RmsNormChain(absl::Span<const RmsNormArgs> chain, ThreadPool& pool);
+
 // One implementation of rows [begin, end).
 struct RmsNormVariant {
   const char* name;
@@ -40,6 +44,8 @@ struct RmsNormVariant {
 
 // Every variant this machine runs, best first; the last is the reference.
 absl::Span<const RmsNormVariant> RmsNormVariants();
+// The one in use, for operations that have this one in them.
+const RmsNormVariant& ActiveRmsNorm();
 
 }  // namespace facet
 

@@ -59,6 +59,8 @@ absl::Span<const RopeVariant> RopeVariants() {
   return RunnableVariants(kBestFirst);
 }
 
+const RopeVariant& ActiveRope() { return ActiveVariant(kBestFirst); }
+
 void Rope(const RopeArgs& args, ThreadPool& pool) {
   const RopeVariant& variant = ActiveVariant(kBestFirst);
   const int64_t per_token = int64_t{2} * args.heads * args.rotated_pairs;

@@ -49,6 +49,8 @@ struct RopeVariant {
   void (*run)(const RopeArgs& args, int64_t begin, int64_t end);  // tokens
 };
 absl::Span<const RopeVariant> RopeVariants();
+// The one in use, for operations that have this one in them.
+const RopeVariant& ActiveRope();
 
 }  // namespace facet
 
