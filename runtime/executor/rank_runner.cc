@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/backend/cpu_backend.h"
 #include "kernels/base/cpu.h"
 #include "kernels/base/status_macros.h"
 #include "kernels/base/thread_pool.h"
@@ -66,9 +67,13 @@ class RankRunnerImpl : public RankRunner {
     const int first = plan_.shard(options_.rank).stage * plan_.tp_size();
     for (int r = 0; r < plan_.tp_size(); ++r) stage.push_back(first + r);
     FACET_ASSIGN_OR_RETURN(tp_, world_->Split(stage));
+    backend_ = MakeCpuBackend(&pool_);
+    if (options_.profile != nullptr) {
+      backend_ = MakeProfilingBackend(std::move(backend_), options_.profile);
+    }
     model_ = std::make_unique<Model>(
         &config_, &plan_, options_.rank, options_.numerics, &weights_,
-        kv_cache_.get(), world_.get(), tp_.get(), &pool_, nullptr);
+        kv_cache_.get(), world_.get(), tp_.get(), backend_.get(), nullptr);
     memory_ = std::make_unique<SequenceMemory>(last_stage());
     vocab_group_ = std::make_unique<VocabGroup>(&config_, &plan_, options_.rank,
                                                 tp_.get());
@@ -171,6 +176,7 @@ class RankRunnerImpl : public RankRunner {
   ShardPlan plan_;
   Weights weights_;
   std::unique_ptr<KvCache> kv_cache_;
+  std::unique_ptr<Backend> backend_;
   std::unique_ptr<Model> model_;
   std::unique_ptr<SequenceMemory> memory_;
   std::unique_ptr<VocabGroup> vocab_group_;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "kernels/backend/profile.h"
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/comm/communicator.h"
 #include "runtime/executor/executor.h"
@@ -28,6 +29,8 @@ struct RankOptions {
   // Most tokens of one step: sizes the workspace.
   int max_step_tokens = 512;
   bool check_weights = false;  // reads every weight and refuses NaN and Inf
+  // Where the time of every operation is added up; null: nowhere.
+  Profile* profile = nullptr;
 };
 
 // The named numerics mode of this machine under `options`: ranks with equal

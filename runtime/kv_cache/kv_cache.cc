@@ -31,34 +31,6 @@ absl::Status Refuse(const SequenceSlice& slice, absl::string_view what) {
       absl::StrCat("step: sequence ", slice.sequence.value, " ", what));
 }
 
-template <typename T>
-void WriteRows(const SequencePageTable& table, int page_tokens,
-               const LayerPages& to, const SequenceSlice& slice, int64_t begin,
-               int64_t end, const float* k, const float* v) {
-  const int64_t dim = to.head_dim;
-  for (int64_t t = begin; t < end; ++t) {
-    const int64_t position = slice.start + t;
-    const int64_t page = table.pages[position / page_tokens - table.first_page];
-    for (int h = 0; h < to.kv_heads; ++h) {
-      const int64_t at =
-          ((page * to.kv_heads + h) * page_tokens + position % page_tokens) *
-          dim;
-      const int64_t from = (t * to.kv_heads + h) * dim;
-      T* k_out = static_cast<T*>(to.k) + at;
-      T* v_out = static_cast<T*>(to.v) + at;
-      for (int64_t d = 0; d < dim; ++d) {
-        if constexpr (sizeof(T) == 4) {
-          k_out[d] = k[from + d];
-          v_out[d] = v[from + d];
-        } else {
-          k_out[d] = ToBF16(k[from + d]);
-          v_out[d] = ToBF16(v[from + d]);
-        }
-      }
-    }
-  }
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(
@@ -166,17 +138,15 @@ const SequencePageTable& KvCache::table(SequenceId sequence,
   return kind == LayerKind::kSliding ? it->second.sliding : it->second.global;
 }
 
-void KvCache::Write(int layer, LayerKind kind, const SequenceSlice& slice,
-                    const float* k, const float* v, ThreadPool& pool) {
-  const LayerPages& to = layers_[layer];
+void KvCache::AppendSlots(const SequenceSlice& slice, LayerKind kind,
+                          std::vector<int64_t>& slots) const {
   const SequencePageTable& pages = table(slice.sequence, kind);
-  pool.ParallelFor(slice.tokens.size(), 32, [&](int64_t begin, int64_t end) {
-    if (dtype_ == DType::kF32) {
-      WriteRows<float>(pages, pools_.page_tokens, to, slice, begin, end, k, v);
-    } else {
-      WriteRows<BF16>(pages, pools_.page_tokens, to, slice, begin, end, k, v);
-    }
-  });
+  for (size_t t = 0; t < slice.tokens.size(); ++t) {
+    const int64_t position = slice.start + static_cast<int64_t>(t);
+    const int64_t page =
+        pages.pages[position / pools_.page_tokens - pages.first_page];
+    slots.push_back(page * pools_.page_tokens + position % pools_.page_tokens);
+  }
 }
 
 }  // namespace facet

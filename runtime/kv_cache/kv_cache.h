@@ -13,9 +13,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
-#include "absl/types/span.h"
 #include "kernels/base/dtype.h"
-#include "kernels/base/thread_pool.h"
 #include "runtime/config/model_config.h"
 #include "runtime/plan/numerics.h"
 #include "runtime/plan/shard_plan.h"
@@ -66,10 +64,10 @@ class KvCache {
   DType dtype() const { return dtype_; }
   int page_tokens() const { return pools_.page_tokens; }
 
-  // Stores new keys and values [tokens, kv_heads, head_dim] of one slice in the
-  // pages of `layer`. REQUIRES: `layer` owns K/V on this rank.
-  void Write(int layer, LayerKind kind, const SequenceSlice& slice,
-             const float* k, const float* v, ThreadPool& pool);
+  // Appends where the pages of `kind` take the keys and values of the slice's
+  // tokens: page * page_tokens() + place in the page. After Apply().
+  void AppendSlots(const SequenceSlice& slice, LayerKind kind,
+                   std::vector<int64_t>& slots) const;
 
  private:
   struct Sequence {

@@ -69,28 +69,25 @@ TEST_F(KvCacheTest, SharersReadTheirDonorsPages) {
   EXPECT_EQ(cache_->layer(1).head_dim, 16);
 }
 
-TEST_F(KvCacheTest, RowsLandAtTheirPositionInTheirPage) {
+TEST_F(KvCacheTest, EveryTokenHasASlotInThePageOfItsPosition) {
   ASSERT_TRUE(Apply({Slice(1, 0, 40, {5, 2})}).ok());
-  std::vector<float> k(40 * 2 * 8), v(k.size());
-  for (size_t i = 0; i < k.size(); ++i) {
-    k[i] = static_cast<float>(i);
-    v[i] = -static_cast<float>(i);
-  }
-  ThreadPool pool(2);
-  cache_->Write(0, LayerKind::kSliding, Slice(1, 0, 40, {}), k.data(), v.data(),
-                pool);
-  const float* pages = static_cast<const float*>(cache_->layer(0).k);
-  const float* values = static_cast<const float*>(cache_->layer(0).v);
+  std::vector<int64_t> slots = {-1};
+  cache_->AppendSlots(Slice(1, 0, 40, {}), LayerKind::kSliding, slots);
+  ASSERT_EQ(slots.size(), 41u);
   for (int t = 0; t < 40; ++t) {
-    const int page = t < 32 ? 5 : 2;
-    for (int h = 0; h < 2; ++h) {
-      for (int d = 0; d < 8; ++d) {
-        const int at = ((page * 2 + h) * 32 + t % 32) * 8 + d;
-        EXPECT_EQ(pages[at], k[(t * 2 + h) * 8 + d]);
-        EXPECT_EQ(values[at], v[(t * 2 + h) * 8 + d]);
-      }
-    }
+    EXPECT_EQ(slots[t + 1], (t < 32 ? 5 : 2) * 32 + t % 32);
   }
+}
+
+TEST_F(KvCacheTest, SlotsGoOnBehindPagesThatLeftTheWindow) {
+  ASSERT_TRUE(Apply({Slice(1, 0, 96, {0, 1, 2})}).ok());
+  SequenceSlice next = Slice(1, 96, 1, {3});
+  next.sliding_first_page = 2;
+  ASSERT_TRUE(Apply({next}).ok());
+  std::vector<int64_t> slots;
+  cache_->AppendSlots(next, LayerKind::kSliding, slots);
+  cache_->AppendSlots(next, LayerKind::kGlobal, slots);
+  EXPECT_EQ(slots, (std::vector<int64_t>{96, 96}));
 }
 
 TEST_F(KvCacheTest, PagesBehindTheWindowLeaveTheSlidingTableAlone) {

@@ -1,12 +1,7 @@
-// x += rms(o_proj(attention(rms(x)))), paged K/V on the way.
-#include <cstring>
+// x += rms(o_proj(attention(normed x))), paged K/V on the way.
 #include <vector>
 
-#include "kernels/attention/attention.h"
 #include "kernels/base/status_macros.h"
-#include "kernels/matmul/matmul.h"
-#include "kernels/rms_norm/rms_norm.h"
-#include "kernels/rope/rope.h"
 #include "runtime/model/workspace.h"
 
 namespace facet {
@@ -20,76 +15,43 @@ absl::Status Model::AttentionBlock(int layer, const LayerWeights& w) {
   const int heads = static_cast<int>(shard_.query_heads.size());
   const LayerPages& pages = kv_cache_.layer(layer);
   const bool sliding = config.kind == LayerKind::kSliding;
-
-  RmsNormArgs norm;
-  norm.rows = rows;
-  norm.width = hidden;
-  norm.x = ws.x.data();
-  norm.x_stride = hidden;
-  norm.weight = w.input_norm.data();
-  norm.epsilon = config_.rms_norm_eps;
-  norm.y = ws.normed.Get(rows * hidden);
-  norm.y_stride = hidden;
-  RmsNorm(norm, pool_);
-
-  float* q = ws.q.Get(rows * heads * dim);
-  std::vector<MatmulArgs> products = {
-      Product(norm.y, rows, w.q, q, 1, round_inputs_)};
-  const bool owner = config_.owns_kv(layer);
-  const int64_t kv_width = pages.kv_heads * dim;
-  float* k = nullptr;
-  float* v = nullptr;
-  if (owner) {
-    k = ws.k.Get(rows * kv_width);
-    v = ws.v.Get(rows * kv_width);
-    products.push_back(Product(norm.y, rows, w.k, k, 1, round_inputs_));
-    if (!config.k_eq_v) {
-      products.push_back(Product(norm.y, rows, w.v, v, 1, round_inputs_));
-    }
-  }
-  Matmul(products, pool_);
-
-  const auto norm_heads = [&](const float* x, int64_t count,
-                              const WeightVector* weight, float* y) {
-    RmsNormArgs args;
-    args.rows = rows * count;
-    args.width = dim;
-    args.x = x;
-    args.x_stride = dim;
-    args.weight = weight != nullptr ? weight->data() : nullptr;
-    args.epsilon = config_.rms_norm_eps;
-    args.y = y;
-    args.y_stride = dim;
-    RmsNorm(args, pool_);
-  };
   const RopeTables& tables = sliding ? ws.sliding_rope : ws.global_rope;
-  const auto rotate = [&](float* x, int count) {
-    RopeArgs args;
-    args.tokens = rows;
-    args.heads = count;
-    args.head_dim = static_cast<int>(dim);
-    args.rotated_pairs = static_cast<int>(tables.frequencies.size());
-    args.cos = tables.cos.data();
-    args.sin = tables.sin.data();
-    args.x = x;
-    args.token_stride = count * dim;
-    Rope(args, pool_);
-  };
-  norm_heads(q, heads, &w.q_norm, q);
-  rotate(q, heads);
-  if (owner) {
-    // V comes from the raw projection, before k_norm and rotation.
-    norm_heads(config.k_eq_v ? k : v, pages.kv_heads, nullptr, v);
-    norm_heads(k, pages.kv_heads, &w.k_norm, k);
-    rotate(k, pages.kv_heads);
-    for (const StepSlice& s : ws.slices) {
-      kv_cache_.Write(layer, config.kind, *s.slice, k + s.first_row * kv_width,
-                      v + s.first_row * kv_width, pool_);
+
+  AttentionInputsArgs inputs;
+  inputs.tokens = rows;
+  inputs.query_heads = heads;
+  inputs.head_dim = static_cast<int>(dim);
+  inputs.epsilon = config_.rms_norm_eps;
+  inputs.rotated_pairs = static_cast<int>(tables.frequencies.size());
+  inputs.cos = tables.cos.data();
+  inputs.sin = tables.sin.data();
+  inputs.q = ws.q.Get(rows * heads * dim);
+  inputs.q_norm = w.q_norm.data();
+  const float* normed = ws.normed.data();
+  std::vector<MatmulArgs> products = {
+      Product(normed, rows, w.q, inputs.q, 1, round_inputs_)};
+  if (config_.owns_kv(layer)) {
+    const int64_t kv_width = pages.kv_heads * dim;
+    inputs.kv_heads = pages.kv_heads;
+    inputs.k = ws.k.Get(rows * kv_width);
+    inputs.k_norm = w.k_norm.data();
+    inputs.v = ws.v.Get(rows * kv_width);
+    inputs.v_from_k = config.k_eq_v;
+    inputs.k_pages = pages.k;
+    inputs.v_pages = pages.v;
+    inputs.kv_dtype = kv_cache_.dtype();
+    inputs.page_tokens = kv_cache_.page_tokens();
+    inputs.slots = (sliding ? ws.sliding_slots : ws.global_slots).data();
+    products.push_back(Product(normed, rows, w.k, inputs.k, 1, round_inputs_));
+    if (!config.k_eq_v) {
+      products.push_back(
+          Product(normed, rows, w.v, inputs.v, 1, round_inputs_));
     }
   }
+  backend_.Matmuls("attention: q, k, v", products);
+  backend_.AttentionInputs("attention: norms, rotation, pages", inputs);
 
   float* mixed = ws.attention.Get(rows * heads * dim);
-  const int heads_per_kv = config_.query_heads / config.kv_heads;
   std::vector<AttentionArgs> sequences;
   for (const StepSlice& s : ws.slices) {
     const SequencePageTable& table =
@@ -99,11 +61,11 @@ absl::Status Model::AttentionBlock(int layer, const LayerWeights& w) {
     args.first_position = s.slice->start;
     args.query_heads = heads;
     args.kv_heads = pages.kv_heads;
-    args.heads_per_kv = heads_per_kv;
+    args.heads_per_kv = config_.query_heads / config.kv_heads;
     args.query_head_offset = static_cast<int>(shard_.query_heads.begin);
     args.head_dim = static_cast<int>(dim);
     args.window = sliding ? config_.sliding_window : 0;
-    args.q = q + s.first_row * heads * dim;
+    args.q = inputs.q + s.first_row * heads * dim;
     args.q_stride = heads * dim;
     args.k = pages.k;
     args.v = pages.v;
@@ -115,19 +77,29 @@ absl::Status Model::AttentionBlock(int layer, const LayerWeights& w) {
     args.y_stride = heads * dim;
     sequences.push_back(args);
   }
-  Attention(sequences, pool_);
+  backend_.Attention(
+      sliding ? "attention: sliding window" : "attention: all keys", sequences);
 
   float* sum = ws.sums.Get(2 * rows * hidden);
   const MatmulArgs output =
       Product(mixed, rows, w.o, sum, local_segments_, round_inputs_);
-  Matmul(absl::MakeConstSpan(&output, 1), pool_);
+  backend_.Matmuls("attention: output", absl::MakeConstSpan(&output, 1));
   FACET_RETURN_IF_ERROR(AllReduce(absl::MakeSpan(sum, rows * hidden)));
 
-  norm.x = sum;
-  norm.weight = w.post_attention_norm.data();
-  norm.residual = ws.x.data();
-  norm.y = ws.x.data();
-  RmsNorm(norm, pool_);
+  float* x = ws.x.data();
+  ws.norms.assign(1, Norm(sum, w.post_attention_norm, x));
+  ws.norms[0].residual = x;
+  ws.norms.push_back(Norm(x, w.pre_ff_norm, ws.normed.data()));
+  if (config_.num_experts > 0) {
+    // The router's own norm of the residual stream, and the experts'.
+    RmsNormArgs router =
+        Norm(x, w.experts.router_scale, ws.router_input.Get(rows * hidden));
+    router.output_scale = router_scale_;
+    ws.norms.push_back(router);
+    ws.norms.push_back(
+        Norm(x, w.experts.pre_norm_2, ws.expert_input.Get(rows * hidden)));
+  }
+  backend_.RmsNorms("norms", ws.norms);
   return absl::OkStatus();
 }
 

@@ -1,14 +1,9 @@
 #include "runtime/model/model.h"
 
 #include <cmath>
-#include <cstring>
 
 #include "kernels/base/status_macros.h"
-#include "kernels/embedding/embedding.h"
-#include "kernels/matmul/matmul.h"
-#include "kernels/rms_norm/rms_norm.h"
 #include "kernels/rope/rope.h"
-#include "kernels/softcap/softcap.h"
 #include "runtime/model/workspace.h"
 
 namespace facet {
@@ -41,7 +36,7 @@ MatmulArgs Product(const float* x, int64_t rows, const WeightMatrix& w,
 Model::Model(const ModelConfig* config, const ShardPlan* plan, int rank,
              NumericsOptions numerics, const Weights* weights,
              KvCache* kv_cache, Communicator* world, Communicator* tp,
-             ThreadPool* pool, ForwardObserver* observer)
+             Backend* backend, ForwardObserver* observer)
     : config_(*config),
       plan_(*plan),
       shard_(plan->shard(rank)),
@@ -51,9 +46,10 @@ Model::Model(const ModelConfig* config, const ShardPlan* plan, int rank,
       kv_cache_(*kv_cache),
       world_(*world),
       tp_(*tp),
-      pool_(*pool),
+      backend_(*backend),
       observer_(observer),
       local_segments_(plan->virtual_shards() / plan->tp_size()),
+      router_scale_(1.0f / std::sqrt(static_cast<float>(config->hidden_size))),
       ws_(std::make_unique<Workspace>()) {
   // One table per layer kind; all layers of a kind share a head size.
   for (const LayerConfig& layer : config_.layers) {
@@ -65,6 +61,12 @@ Model::Model(const ModelConfig* config, const ShardPlan* plan, int rank,
       tables.frequencies = RopeFrequencies(rope.theta, layer.head_dim,
                                            rope.rotated_pairs, rope.factor);
     }
+  }
+  for (int64_t i = shard_.layers.begin; i < shard_.layers.end; ++i) {
+    const int layer = static_cast<int>(i);
+    if (!config_.owns_kv(layer)) continue;
+    (config_.layers[i].kind == LayerKind::kSliding ? ws_->owns_sliding
+                                                   : ws_->owns_global) = true;
   }
 }
 
@@ -79,11 +81,34 @@ absl::Status Model::AllReduce(absl::Span<float> values) {
   return tp_.AllReduceSum(values);
 }
 
-absl::Status Model::Forward(const StepPlan& plan) {
+RmsNormArgs Model::Norm(const float* x, const WeightVector& weight,
+                        float* y) const {
+  RmsNormArgs norm;
+  norm.rows = ws_->rows;
+  norm.width = config_.hidden_size;
+  norm.x = x;
+  norm.x_stride = config_.hidden_size;
+  norm.weight = weight.data();
+  norm.epsilon = config_.rms_norm_eps;
+  norm.y = y;
+  norm.y_stride = config_.hidden_size;
+  return norm;
+}
+
+void Model::AddNextInput(int layer) {
+  if (layer + 1 >= shard_.layers.end) return;
+  const LayerWeights& next = weights_.layers[layer + 1 - shard_.layers.begin];
+  ws_->norms.push_back(
+      Norm(ws_->x.data(), next.input_norm, ws_->normed.data()));
+}
+
+void Model::PrepareStep(const StepPlan& plan) {
   Workspace& ws = *ws_;
   ws.slices.clear();
   ws.embedding_rows.clear();
   ws.positions.clear();
+  ws.sliding_slots.clear();
+  ws.global_slots.clear();
   for (const SequenceSlice& slice : plan.slices) {
     ws.slices.push_back(
         {&slice, static_cast<int64_t>(ws.embedding_rows.size())});
@@ -96,19 +121,32 @@ absl::Status Model::Forward(const StepPlan& plan) {
       ws.embedding_rows.push_back(media ? config_.pad_token_id : id);
       ws.positions.push_back(slice.start + static_cast<int64_t>(i));
     }
+    if (ws.owns_sliding) {
+      kv_cache_.AppendSlots(slice, LayerKind::kSliding, ws.sliding_slots);
+    }
+    if (ws.owns_global) {
+      kv_cache_.AppendSlots(slice, LayerKind::kGlobal, ws.global_slots);
+    }
   }
   ws.rows = static_cast<int64_t>(ws.embedding_rows.size());
-  if (ws.rows == 0) return absl::OkStatus();
-
   for (RopeTables* tables : {&ws.sliding_rope, &ws.global_rope}) {
     const int64_t size = ws.rows * tables->frequencies.size();
-    RopeTable(ws.positions, tables->frequencies, tables->cos.Get(size),
-              tables->sin.Get(size), pool_);
+    backend_.RopeTable("rotation table", ws.positions, tables->frequencies,
+                       tables->cos.Get(size), tables->sin.Get(size));
   }
+}
+
+absl::Status Model::Forward(const StepPlan& plan) {
+  Workspace& ws = *ws_;
+  PrepareStep(plan);
+  if (ws.rows == 0) return absl::OkStatus();
   FACET_RETURN_IF_ERROR(EmbedOrReceive());
   if (config_.per_layer_width > 0) PerLayerInputs();
 
   const int64_t count = ws.rows * config_.hidden_size;
+  const RmsNormArgs first =
+      Norm(ws.x.data(), weights_.layers[0].input_norm, ws.normed.Get(count));
+  backend_.RmsNorms("norms", absl::MakeConstSpan(&first, 1));
   for (int64_t i = shard_.layers.begin; i < shard_.layers.end; ++i) {
     const int layer = static_cast<int>(i);
     const LayerWeights& w = weights_.layers[i - shard_.layers.begin];
@@ -143,53 +181,10 @@ absl::Status Model::EmbedOrReceive() {
     args.scale = std::sqrt(static_cast<float>(hidden));
     args.y = first ? x : ws.first_embedding.Get(ws.rows * hidden);
     args.y_stride = hidden;
-    Embedding(args, pool_);
+    backend_.Embedding("embedding", args);
   }
   if (first) return absl::OkStatus();
   return world_.Recv(Bytes(x, ws.rows * hidden), shard_.rank - plan_.tp_size());
-}
-
-// ple = (rms((x0 @ Wᵀ) * H^(-1/2)) + Ep[id] * sqrt(P)) * 2^(-1/2), the columns
-// of this stage's layers.
-void Model::PerLayerInputs() {
-  Workspace& ws = *ws_;
-  const int64_t hidden = config_.hidden_size;
-  const int64_t width = config_.per_layer_width;
-  const int64_t columns = shard_.layers.size() * width;
-  const float* x0 = shard_.stage == 0 ? ws.x.data() : ws.first_embedding.data();
-  float* context = ws.per_layer.Get(ws.rows * columns);
-  const MatmulArgs product = Product(x0, ws.rows, weights_.per_layer_projection,
-                                     context, 1, round_inputs_);
-  Matmul(absl::MakeConstSpan(&product, 1), pool_);
-
-  EmbeddingArgs gather;
-  gather.rows = ws.embedding_rows;
-  gather.table = weights_.per_layer_embedding.data;
-  gather.dtype = weights_.per_layer_embedding.dtype;
-  gather.table_stride = weights_.per_layer_embedding.stride;
-  gather.column = shard_.layers.begin * width;
-  gather.width = columns;
-  gather.scale = std::sqrt(static_cast<float>(width));
-  gather.y = ws.gate.Get(ws.rows * columns);
-  gather.y_stride = columns;
-  Embedding(gather, pool_);
-
-  const float shrink = 1.0f / std::sqrt(static_cast<float>(hidden));
-  pool_.ParallelFor(ws.rows * columns, 4096, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) context[i] *= shrink;
-  });
-  RmsNormArgs norm;
-  norm.rows = ws.rows * shard_.layers.size();
-  norm.width = width;
-  norm.x = context;
-  norm.x_stride = width;
-  norm.weight = weights_.per_layer_projection_norm.data();
-  norm.epsilon = config_.rms_norm_eps;
-  norm.residual = gather.y;
-  norm.output_scale = std::sqrt(0.5f);
-  norm.y = context;
-  norm.y_stride = width;
-  RmsNorm(norm, pool_);
 }
 
 void Model::Logits(absl::Span<const int64_t> rows, absl::Span<float> out) {
@@ -197,25 +192,15 @@ void Model::Logits(absl::Span<const int64_t> rows, absl::Span<float> out) {
   const int64_t hidden = config_.hidden_size;
   const int64_t count = static_cast<int64_t>(rows.size());
   float* x = ws.final_rows.Get(count * hidden);
-  for (int64_t i = 0; i < count; ++i) {
-    std::memcpy(x + i * hidden, ws.x.data() + rows[i] * hidden,
-                hidden * sizeof(float));
-  }
-  RmsNormArgs norm;
+  backend_.GatherRows("head: norm", rows, hidden, ws.x.data(), x);
+  RmsNormArgs norm = Norm(x, weights_.final_norm, x);
   norm.rows = count;
-  norm.width = hidden;
-  norm.x = x;
-  norm.x_stride = hidden;
-  norm.weight = weights_.final_norm.data();
-  norm.epsilon = config_.rms_norm_eps;
-  norm.y = x;
-  norm.y_stride = hidden;
-  RmsNorm(norm, pool_);
+  backend_.RmsNorms("head: norm", absl::MakeConstSpan(&norm, 1));
   const MatmulArgs product =
       Product(x, count, weights_.head, out.data(), 1, /*bf16_inputs=*/false);
-  Matmul(absl::MakeConstSpan(&product, 1), pool_);
+  backend_.Matmuls("head: logits", absl::MakeConstSpan(&product, 1));
   if (config_.final_logit_softcapping > 0) {
-    SoftcapInPlace(out, config_.final_logit_softcapping, pool_);
+    backend_.Softcap("head: softcap", out, config_.final_logit_softcapping);
   }
 }
 

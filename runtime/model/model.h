@@ -1,6 +1,6 @@
 // The Gemma 4 text model on one rank: the forward pass of one step through this
 // rank's layers, heads, columns and experts. Named after the checkpoint's
-// modules; every operation is in kernels/.
+// modules; every operation is a backend's.
 #ifndef FACET_RUNTIME_MODEL_MODEL_H_
 #define FACET_RUNTIME_MODEL_MODEL_H_
 
@@ -9,7 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
-#include "kernels/base/thread_pool.h"
+#include "kernels/backend/backend.h"
 #include "runtime/comm/communicator.h"
 #include "runtime/config/model_config.h"
 #include "runtime/kv_cache/kv_cache.h"
@@ -40,7 +40,7 @@ class Model {
   // those of this stage; `observer` may be null.
   Model(const ModelConfig* config, const ShardPlan* plan, int rank,
         NumericsOptions numerics, const Weights* weights, KvCache* kv_cache,
-        Communicator* world, Communicator* tp, ThreadPool* pool,
+        Communicator* world, Communicator* tp, Backend* backend,
         ForwardObserver* observer);
   ~Model();
 
@@ -61,12 +61,21 @@ class Model {
  private:
   struct Workspace;
 
+  void PrepareStep(const StepPlan& plan);
   absl::Status EmbedOrReceive();
   void PerLayerInputs();
+  // Each block finds its normed input in the workspace, adds to the residual
+  // stream, and leaves the next block's normed input.
   absl::Status AttentionBlock(int layer, const LayerWeights& w);
   absl::Status FeedForwardBlock(int layer, const LayerWeights& w);
-  void Experts(int layer, const LayerWeights& w, float* out);
   void PerLayerBlock(int layer, const LayerWeights& w);
+  void DenseGate(const LayerWeights& w, float* out);
+  void Route(int layer, const LayerWeights& w);
+  void RunExperts(const LayerWeights& w, const MatmulArgs& beside, float* out);
+  // y = (residual + rms(x) * weight) * output_scale, over the hidden size.
+  RmsNormArgs Norm(const float* x, const WeightVector& weight, float* y) const;
+  // What the next layer of this stage reads; nothing after the last.
+  void AddNextInput(int layer);
   absl::Status AllReduce(absl::Span<float> values);
 
   const ModelConfig& config_;
@@ -80,10 +89,11 @@ class Model {
   KvCache& kv_cache_;
   Communicator& world_;
   Communicator& tp_;
-  ThreadPool& pool_;
+  Backend& backend_;
   ForwardObserver* const observer_;
   // Parts of a row-parallel product that fall on this rank.
   const int local_segments_;
+  const float router_scale_;  // H^(-1/2)
   std::unique_ptr<Workspace> ws_;
 };
 

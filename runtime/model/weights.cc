@@ -203,13 +203,10 @@ class Slicer {
     const WeightMatrix down = Matrix(prefix + "experts.down_proj");
     const IndexRange experts = shard_.experts;
     const int64_t width = 2 * model_.expert_width;
-    Touch(gate_up.Rows(experts.begin * width, experts.size() * width));
-    Touch(down.Rows(experts.begin * model_.hidden_size,
-                    experts.size() * model_.hidden_size));
-    for (int64_t e = experts.begin; e < experts.end; ++e) {
-      w.gate_up.push_back(gate_up.Rows(e * width, width));
-      w.down.push_back(down.Rows(e * model_.hidden_size, model_.hidden_size));
-    }
+    w.gate_up =
+        Touch(gate_up.Rows(experts.begin * width, experts.size() * width));
+    w.down = Touch(down.Rows(experts.begin * model_.hidden_size,
+                             experts.size() * model_.hidden_size));
     return w;
   }
 
@@ -301,12 +298,10 @@ absl::Status CheckFinite(const Weights& weights, int num_threads) {
         vector(layer.per_layer.post_norm, "post_per_layer_input_norm.weight"));
     for (const WeightMatrix* m :
          {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up,
-          &layer.down, &experts.router, &layer.per_layer.gate,
-          &layer.per_layer.projection}) {
+          &layer.down, &experts.router, &experts.gate_up, &experts.down,
+          &layer.per_layer.gate, &layer.per_layer.projection}) {
       matrices.push_back(m);
     }
-    for (const WeightMatrix& m : experts.gate_up) matrices.push_back(&m);
-    for (const WeightMatrix& m : experts.down) matrices.push_back(&m);
   }
   std::atomic<size_t> next{0};
   std::mutex mutex;

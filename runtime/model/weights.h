@@ -37,9 +37,9 @@ struct ExpertWeights {
   WeightVector router_scale;                          // [H]
   WeightVector per_expert_scale;                      // [E]
   WeightVector pre_norm_2, post_norm_1, post_norm_2;  // [H]
-  // One matrix per expert of this rank.
-  std::vector<WeightMatrix> gate_up;  // [2 Ie, H], gate rows first
-  std::vector<WeightMatrix> down;     // [H, Ie]
+  // Of this rank's experts, one below another.
+  WeightMatrix gate_up;  // [experts, 2 Ie, H], gate rows first
+  WeightMatrix down;     // [experts, H, Ie]
 };
 
 struct PerLayerWeights {

@@ -110,7 +110,7 @@ TEST_F(WeightsTest, EveryFloatFormatGivesTheSameNumbers) {
     Write(dtype);
     const auto weights = Slice({}, 0);
     ASSERT_TRUE(weights.ok()) << weights.status();
-    const WeightMatrix& down = weights->layers[1].experts.down[2];
+    const WeightMatrix down = weights->layers[1].experts.down.Rows(2 * 16, 16);
     for (int64_t i = 0; i < down.rows; ++i) {
       for (int64_t j = 0; j < down.cols; ++j) {
         EXPECT_EQ(At(down, i, j),
@@ -144,8 +144,8 @@ TEST_F(WeightsTest, RanksCutRowsColumnsAndExperts) {
   EXPECT_EQ(layer.o.cols, 16);
   EXPECT_EQ(At(layer.o, 2, 1), ToFloat(ToBF16(ValueAt(2 * 32 + 16 + 1))));
   EXPECT_EQ(layer.down.cols, 16);
-  EXPECT_EQ(layer.experts.gate_up.size(), 2u);
-  EXPECT_EQ(At(layer.experts.gate_up[0], 0, 0),
+  EXPECT_EQ(layer.experts.gate_up.rows, 2 * 16);
+  EXPECT_EQ(At(layer.experts.gate_up, 0, 0),
             ToFloat(ToBF16(ValueAt(2 * 16 * 16))));
   EXPECT_EQ(weights->head.rows, 32);
   EXPECT_TRUE(weights->layers[1].v.empty());

@@ -5,10 +5,10 @@
 
 #include <cstdint>
 #include <memory>
-#include <utility>
 #include <vector>
 
 #include "kernels/matmul/matmul.h"
+#include "kernels/rms_norm/rms_norm.h"
 #include "runtime/model/model.h"
 
 namespace facet {
@@ -50,11 +50,15 @@ struct Model::Workspace {
   std::vector<StepSlice> slices;
   std::vector<int32_t> embedding_rows;  // [rows]
   std::vector<int64_t> positions;
+  std::vector<int64_t> sliding_slots, global_slots;  // [rows]
   int64_t rows = 0;
   RopeTables sliding_rope, global_rope;
+  // Of the stage: whether it owns keys and values of each kind.
+  bool owns_sliding = false, owns_global = false;
 
-  Buffer x;       // [rows, hidden]: the residual stream
-  Buffer normed;  // [rows, hidden]
+  Buffer x;                        // [rows, hidden]: the residual stream
+  Buffer normed;                   // [rows, hidden]: what the next block reads
+  std::vector<RmsNormArgs> norms;  // the chain being put together
   Buffer q, k, v, attention;
   Buffer sums;             // [2, rows, hidden]: what is summed over ranks
   Buffer gate, up;         // [rows, columns]
@@ -63,16 +67,9 @@ struct Model::Workspace {
   Buffer first_embedding;  // [rows, hidden], where layer 0 is elsewhere
 
   // Experts.
-  Buffer router_logits, probabilities, expert_weights, expert_input;
-  Buffer expert_gate_up, expert_output;
+  Buffer router_input, expert_input;  // [rows, hidden]
+  Buffer router_logits, probabilities, expert_weights;
   std::vector<int32_t> chosen;
-  // (token, place in `chosen`) of each pair this rank computes, by expert.
-  std::vector<int32_t> pair_rows;
-  std::vector<float> pair_weights;
-  std::vector<int64_t> expert_begin;  // of each local expert, in pairs
-  // Pairs of each token: [token_begin[t], token_begin[t + 1]), by expert.
-  std::vector<int64_t> token_begin;
-  std::vector<std::pair<int32_t, int64_t>> token_pairs;  // expert, pair
 
   Buffer final_rows;  // [rows, hidden]
 };

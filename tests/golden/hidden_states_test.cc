@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "kernels/backend/cpu_backend.h"
 #include "kernels/base/cpu.h"
 #include "kernels/base/thread_pool.h"
 #include "runtime/checkpoint/checkpoint.h"
@@ -74,9 +75,10 @@ TEST_P(HiddenStatesTest, LayersAndRoutingAreTheReferences) {
   auto kv = *KvCache::Create(config_, plan, 0, kPools, KvFormat::kF32);
   auto world = MakeInProcessCommunicator();
   ThreadPool pool(2);
+  const std::unique_ptr<Backend> backend = MakeCpuBackend(&pool);
   Recorder recorder;
   Model model(&config_, &plan, 0, {}, &weights, kv.get(), world.get(),
-              world.get(), &pool, &recorder);
+              world.get(), backend.get(), &recorder);
   int compared = 0;
   for (const std::string& tag : golden_.TextPrompts()) {
     const bool hidden = golden_.Has(tag + ".hidden.0");
