@@ -213,7 +213,9 @@ void AppendToProto(const TextEvent& event, bool logprobs,
   for (const AnswerPart& from : event.parts) {
     const int last = response->parts_size() - 1;
     const auto kind = static_cast<v1::PartKind>(from.kind);
-    if (!from.begins && last >= 0 && response->parts(last).kind() == kind) {
+    if (!from.begins && !from.marker && last >= 0 &&
+        response->parts(last).kind() == kind &&
+        !response->parts(last).marker()) {
       response->mutable_parts(last)->mutable_text()->append(from.text);
       continue;
     }
@@ -221,6 +223,7 @@ void AppendToProto(const TextEvent& event, bool logprobs,
     part->set_kind(kind);
     part->set_text(from.text);
     if (from.begins) part->set_begins(true);
+    if (from.marker) part->set_marker(true);
   }
   for (const SampledToken& from : event.tokens) {
     AddToken(from.token, from.logprob, logprobs, from.top,
@@ -245,8 +248,8 @@ TextEvent FromProto(const v1::GenerateResponse& response) {
   TextEvent event;
   event.text = response.text();
   for (const v1::AnswerPart& from : response.parts()) {
-    event.parts.push_back(
-        {static_cast<PartKind>(from.kind()), from.text(), from.begins()});
+    event.parts.push_back({static_cast<PartKind>(from.kind()), from.text(),
+                           from.begins(), from.marker()});
   }
   for (const v1::Token& from : response.tokens()) {
     SampledToken token;

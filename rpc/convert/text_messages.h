@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "runtime/chat/answer_part.h"
 #include "runtime/plan/step_plan.h"
 
 namespace facet {
@@ -70,16 +71,6 @@ struct TextRequest {
 
 enum class FinishReason : uint8_t { kNone, kStop, kLength, kCancelled, kError };
 const char* Name(FinishReason reason);
-
-enum class PartKind : uint8_t { kAnswer, kThought, kToolCall };
-
-// A run of text of one kind. A thought comes without its channel name; a tool
-// call as "call:NAME{...}" with its string markers.
-struct AnswerPart {
-  PartKind kind = PartKind::kAnswer;
-  std::string text;
-  bool begins = false;  // the first run of a part, not more of the one before
-};
 
 struct Usage {
   int64_t prompt_tokens = 0;

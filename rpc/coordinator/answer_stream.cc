@@ -3,27 +3,16 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
+
 namespace facet {
 
-AnswerMarkers AnswerMarkers::Of(const Tokenizer& tokenizer) {
-  AnswerMarkers markers;
-  markers.turn_open = tokenizer.TokenId("<|turn>").value_or(-1);
-  markers.channel_open = tokenizer.TokenId("<|channel>").value_or(-1);
-  markers.channel_close = tokenizer.TokenId("<channel|>").value_or(-1);
-  markers.call_open = tokenizer.TokenId("<|tool_call>").value_or(-1);
-  markers.call_close = tokenizer.TokenId("<tool_call|>").value_or(-1);
-  return markers;
-}
+namespace {
 
-PartKind AnswerMarkers::KindAfter(PartKind before, int32_t id) const {
-  if (id < 0) return before;
-  if (id == channel_open) return PartKind::kThought;
-  if (id == call_open) return PartKind::kToolCall;
-  if (id == turn_open || id == channel_close || id == call_close) {
-    return PartKind::kAnswer;
-  }
-  return before;
-}
+// Names the only channel there is. Its line is no part of the thought.
+constexpr absl::string_view kThoughtName = "thought\n";
+
+}  // namespace
 
 AnswerStream::AnswerStream(const Tokenizer* tokenizer,
                            absl::Span<const int32_t> prompt,
@@ -32,24 +21,25 @@ AnswerStream::AnswerStream(const Tokenizer* tokenizer,
       markers_(AnswerMarkers::Of(*tokenizer)),
       decoder_(tokenizer, /*skip_special=*/true),
       matcher_(std::move(stop_strings)) {
-  // A thought that the prompt opened has its name there when a line ends
-  // between the two.
-  bool name_ended = false;
+  // A thought that the prompt opened may have a part of its name there.
+  std::string opened;
   for (const int32_t id : prompt) {
     kind_ = markers_.KindAfter(kind_, id);
-    if (id == markers_.channel_open) {
-      name_ended = false;
-    } else if (id >= 0 && id < tokenizer->vocab_size() &&
-               tokenizer->TokenText(id).find('\n') != absl::string_view::npos) {
-      name_ended = true;
+    if (id >= 0 && id == markers_.channel_open) {
+      opened.clear();
+    } else if (opened.size() < kThoughtName.size()) {
+      opened += TokenBytes(*tokenizer, id);
     }
   }
-  names_channel_ = kind_ == PartKind::kThought && !name_ended;
+  if (kind_ == PartKind::kThought && opened.size() < kThoughtName.size() &&
+      absl::StartsWith(kThoughtName, opened)) {
+    name_begins_ = opened.size();
+  }
 }
 
 void AnswerStream::Append(size_t bytes, absl::string_view marker) {
   segments_.push_back({kind_, std::exchange(begins_, false),
-                       std::exchange(names_channel_, false), bytes,
+                       std::exchange(name_begins_, std::nullopt), bytes,
                        std::string(marker.data(), marker.size())});
 }
 
@@ -63,7 +53,8 @@ void AnswerStream::Push(int32_t id, bool may_stop, std::string* text,
   if (!piece.empty()) Append(piece.size(), "");
   if (opens || next != kind_) {
     begins_ = true;
-    names_channel_ = id == markers_.channel_open;
+    name_begins_.reset();
+    if (id == markers_.channel_open) name_begins_ = 0;
   } else if (kind_ == PartKind::kToolCall && tokenizer_->is_special(id)) {
     Append(0, tokenizer_->TokenText(id));
   }
@@ -72,12 +63,14 @@ void AnswerStream::Push(int32_t id, bool may_stop, std::string* text,
 }
 
 void AnswerStream::Finish(std::string* text, std::vector<AnswerPart>* parts) {
-  if (stopped()) return;
-  const std::string piece = decoder_.Finish();
-  if (!piece.empty()) Append(piece.size(), "");
-  std::string certain = matcher_.Push(piece);
-  if (!stopped()) certain += matcher_.Finish();
-  Release(std::move(certain), text, parts);
+  if (!stopped()) {
+    const std::string piece = decoder_.Finish();
+    if (!piece.empty()) Append(piece.size(), "");
+    std::string certain = matcher_.Push(piece);
+    if (!stopped()) certain += matcher_.Finish();
+    Release(std::move(certain), text, parts);
+  }
+  EndName(parts);
 }
 
 void AnswerStream::Release(std::string certain, std::string* text,
@@ -104,22 +97,46 @@ void AnswerStream::Release(std::string certain, std::string* text,
 void AnswerStream::Emit(const Segment& segment, absl::string_view shown,
                         std::vector<AnswerPart>* parts) {
   if (segment.begins) {
+    EndName(parts);
     shown_begins_ = true;
-    in_channel_name_ = segment.names_channel;
+    name_ = segment.name;
   }
-  if (in_channel_name_) {
-    const size_t end = shown.find('\n');
-    if (end == absl::string_view::npos) return;
-    shown.remove_prefix(end + 1);
-    in_channel_name_ = false;
+  if (name_.has_value()) SkipName(&shown, parts);
+  Show(segment.kind, shown, /*marker=*/segment.bytes == 0, parts);
+}
+
+void AnswerStream::SkipName(absl::string_view* shown,
+                            std::vector<AnswerPart>* parts) {
+  const absl::string_view expected = kThoughtName.substr(*name_);
+  const size_t length = std::min(expected.size(), shown->size());
+  if (expected.substr(0, length) != shown->substr(0, length)) {
+    name_ = 0;
+    EndName(parts);
+    return;
   }
+  name_held_.append(shown->data(), length);
+  shown->remove_prefix(length);
+  *name_ += length;
+  if (*name_ == kThoughtName.size()) EndName(parts);
+}
+
+void AnswerStream::EndName(std::vector<AnswerPart>* parts) {
+  const bool whole = name_.has_value() && *name_ + 1 >= kThoughtName.size();
+  if (!whole) Show(PartKind::kThought, name_held_, /*marker=*/false, parts);
+  name_held_.clear();
+  name_.reset();
+}
+
+void AnswerStream::Show(PartKind kind, absl::string_view shown, bool marker,
+                        std::vector<AnswerPart>* parts) {
   if (shown.empty()) return;
   const bool begins = std::exchange(shown_begins_, false);
-  if (!begins && !parts->empty() && parts->back().kind == segment.kind) {
+  if (!begins && !marker && !parts->empty() && parts->back().kind == kind &&
+      !parts->back().marker) {
     parts->back().text.append(shown.data(), shown.size());
   } else {
     parts->push_back(
-        {segment.kind, std::string(shown.data(), shown.size()), begins});
+        {kind, std::string(shown.data(), shown.size()), begins, marker});
   }
 }
 

@@ -11,25 +11,12 @@
 #include <vector>
 
 #include "absl/types/span.h"
-#include "rpc/convert/text_messages.h"
 #include "rpc/coordinator/stop_matcher.h"
+#include "runtime/chat/answer_markers.h"
+#include "runtime/chat/answer_part.h"
 #include "runtime/tokenizer/tokenizer.h"
 
 namespace facet {
-
-// The ids that separate parts. Those a tokenizer lacks are -1.
-struct AnswerMarkers {
-  int32_t turn_open = -1;
-  int32_t channel_open = -1;
-  int32_t channel_close = -1;
-  int32_t call_open = -1;
-  int32_t call_close = -1;
-
-  static AnswerMarkers Of(const Tokenizer& tokenizer);
-
-  // The kind of text behind token `id` that follows text of kind `before`.
-  PartKind KindAfter(PartKind before, int32_t id) const;
-};
 
 class AnswerStream {
  public:
@@ -58,8 +45,8 @@ class AnswerStream {
   // a marker that parts show and plain text leaves out.
   struct Segment {
     PartKind kind;
-    bool begins;         // a part
-    bool names_channel;  // and the part's first line is the channel's name
+    bool begins;                 // a part
+    std::optional<size_t> name;  // it begins inside a channel's name: how far
     size_t bytes;
     std::string marker;
   };
@@ -70,6 +57,13 @@ class AnswerStream {
                std::vector<AnswerPart>* parts);
   void Emit(const Segment& segment, absl::string_view shown,
             std::vector<AnswerPart>* parts);
+  // Takes what belongs to the channel's name from `shown`, the next text of a
+  // thought.
+  void SkipName(absl::string_view* shown, std::vector<AnswerPart>* parts);
+  // The name goes no further. Unless it is whole, it is shown.
+  void EndName(std::vector<AnswerPart>* parts);
+  void Show(PartKind kind, absl::string_view shown, bool marker,
+            std::vector<AnswerPart>* parts);
 
   const Tokenizer* tokenizer_;
   const AnswerMarkers markers_;
@@ -77,10 +71,13 @@ class AnswerStream {
   StopMatcher matcher_;
   PartKind kind_ = PartKind::kAnswer;  // of the next token
   bool begins_ = true;                 // that token begins a part
-  bool names_channel_ = false;
+  std::optional<size_t> name_begins_;  // the next token is in a name
   std::deque<Segment> segments_;
-  bool shown_begins_ = false;     // the next text shown begins a part
-  bool in_channel_name_ = false;  // it is in a channel's name
+  bool shown_begins_ = false;  // the next text shown begins a part
+  // How much of a channel's name stands before the next text shown, and what of
+  // that is in the answer. None: the next text is not in a name.
+  std::optional<size_t> name_;
+  std::string name_held_;
 };
 
 }  // namespace facet

@@ -5,6 +5,7 @@
 
 #include "gtest/gtest.h"
 #include "rpc/coordinator/stop_matcher.h"
+#include "runtime/chat/answer_parser.h"
 
 namespace facet {
 namespace {
@@ -72,6 +73,59 @@ TEST(AnswerStreamTest, ThePromptTellsWhatTheAnswerBeginsWith) {
             "[thought]so[answer]Yes");
   EXPECT_EQ(Show("<|turn>model\n<|channel>thought\n<channel|>", "Yes").parts,
             "[answer]Yes");
+}
+
+TEST(AnswerStreamTest, OnlyTheNameOfTheThoughtIsLeftOut) {
+  const std::string prompt = "<|turn>model\n";
+  EXPECT_EQ(Show(prompt, "<|channel>thought\n\nso<channel|>Yes").parts,
+            "[thought]\nso[answer]Yes");
+  EXPECT_EQ(Show(prompt, "<|channel>thoughts\nso<channel|>Yes").parts,
+            "[thought]thoughts\nso[answer]Yes");
+  EXPECT_EQ(Show(prompt, "<|channel>plan: tho<channel|>Yes").parts,
+            "[thought]plan: tho[answer]Yes");
+  EXPECT_EQ(Show(prompt, "<|channel>thou<channel|>Yes").parts,
+            "[thought]thou[answer]Yes");
+  EXPECT_EQ(Show(prompt, "<|channel>thought<channel|>Yes").parts,
+            "[answer]Yes");
+  EXPECT_EQ(Show(prompt, "<|channel>thou").parts, "[thought]thou");
+  EXPECT_EQ(Show("<|turn>model\n<|channel>thou", "ght\nso").parts,
+            "[thought]so");
+  EXPECT_EQ(Show("<|turn>model\n<|channel>thou", "sand").parts,
+            "[thought]sand");
+}
+
+std::string CallArguments(const std::vector<int32_t>& ids) {
+  AnswerStream stream(&TestTokenizer(), {}, {});
+  AnswerParser parser;
+  std::string arguments;
+  std::vector<AnswerEvent> events;
+  for (size_t i = 0; i <= ids.size(); ++i) {
+    std::string text;
+    std::vector<AnswerPart> parts;
+    if (i < ids.size()) {
+      stream.Push(ids[i], /*may_stop=*/true, &text, &parts);
+    } else {
+      stream.Finish(&text, &parts);
+    }
+    for (const AnswerPart& part : parts) parser.Push(part, &events);
+  }
+  parser.Finish(&events);
+  for (const AnswerEvent& event : events) {
+    if (event.kind == AnswerEventKind::kArguments) arguments += event.text;
+  }
+  return arguments;
+}
+
+TEST(AnswerStreamTest, AStringMarkerIsATokenAndNotItsSpelling) {
+  const auto plain = [](const std::string& text) {
+    EncodeOptions options;
+    options.parse_special = false;
+    return *TestTokenizer().Encode(text, options);
+  };
+  std::vector<int32_t> ids = Ids("<|tool_call>call:f{a:<|\"|>x");
+  for (int32_t id : plain("<|\"|><tool_call|>y")) ids.push_back(id);
+  for (int32_t id : Ids("<|\"|>}<tool_call|>")) ids.push_back(id);
+  EXPECT_EQ(CallArguments(ids), R"({"a":"x<|\"|><tool_call|>y"})");
 }
 
 TEST(AnswerStreamTest, StopStringsCutTextAndPartsAlike) {
