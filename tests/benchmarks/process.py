@@ -1,0 +1,42 @@
+"""What Linux says of a process and its files."""
+
+import os
+import resource
+
+
+def memory():
+    """Megabytes of this process: the most that was resident ("peak") and what
+    no file backs ("anonymous")."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    anonymous = 0
+    with open("/proc/self/status", encoding="ascii") as status:
+        for line in status:
+            if line.startswith("RssAnon:"):
+                anonymous = int(line.split()[1]) * 1024
+    return {"peak": peak / 1e6, "anonymous": anonymous / 1e6}
+
+
+def drop_from_page_cache(path):
+    """Asks for the file's pages to be forgotten; needs no rights."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(descriptor)
+
+
+def read_through(path):
+    """Leaves the file in the page cache, if that has room."""
+    with open(path, "rb", buffering=0) as file:
+        while file.read(1 << 24):
+            pass
+
+
+def cpu_pressure_seconds():
+    """Seconds since the machine started in which a thread that could run waited
+    for a CPU; None where the kernel does not say."""
+    try:
+        with open("/proc/pressure/cpu", encoding="ascii") as file:
+            return int(file.readline().rsplit("total=", 1)[1]) / 1e6
+    except (OSError, IndexError, ValueError):
+        return None
