@@ -73,6 +73,7 @@ class LocalCluster : public Cluster {
     rank.pools = prepared.pools;
     rank.max_step_tokens = options.chunk_tokens;
     rank.check_weights = options.check_weights;
+    rank.profile = options.profile;
     std::unique_ptr<LocalCluster> cluster(
         new LocalCluster(std::move(prepared)));
     FACET_ASSIGN_OR_RETURN(cluster->executor_,

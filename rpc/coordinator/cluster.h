@@ -17,6 +17,8 @@
 
 namespace facet {
 
+class Profile;  // kernels/backend/profile.h
+
 struct ClusterOptions {
   std::string model_directory;
   ParallelismOptions parallelism;  // pp_size * tp_size workers
@@ -40,6 +42,8 @@ struct ClusterOptions {
   absl::Duration step_timeout = absl::Minutes(10);
   // Bytes of weights brought in over all workers; may come from any thread.
   std::function<void(int64_t done, int64_t total)> load_progress;
+  // Of a worker inside this process, see RankOptions.
+  Profile* profile = nullptr;
 };
 
 class Cluster {

@@ -51,6 +51,17 @@ expect_all "${TEST_TMPDIR}/two.json"
 grep -q '"name": "control_p50"' "${TEST_TMPDIR}/two.json" ||
   fail "no figure control_p50"
 
+# Every operation of a step, for decode and prefill.
+"$facet" bench --synthetic="$model" "${small[@]}" --profile \
+  > "${TEST_TMPDIR}/profile.txt"
+for line in "decode, 1 sequence: " "decode, 4 sequences" \
+  "prefill, 64 tokens" "mlp: gate, up" "head: logits" "rest: sampling"; do
+  grep -q "$line" "${TEST_TMPDIR}/profile.txt" || {
+    cat "${TEST_TMPDIR}/profile.txt" >&2
+    fail "no \"$line\" in the profile"
+  }
+done
+
 # What was not asked for is not there.
 "$facet" bench --synthetic="$model" "${small[@]}" --only=collectives --json \
   > "${TEST_TMPDIR}/only.json"

@@ -16,6 +16,7 @@
 #include "kernels/matmul/matmul.h"
 #include "rpc/cli/bench/machine_info.h"
 #include "rpc/cli/bench/measure.h"
+#include "rpc/cli/bench/profile_view.h"
 #include "rpc/cli/bench/serving/measure_serving.h"
 #include "rpc/cli/bench/serving/summarize_serving.h"
 #include "rpc/cli/bench/summarize.h"
@@ -31,6 +32,7 @@ struct BenchFlags {
   std::string synthetic;  // PRESET or PRESET:DIR
   std::vector<std::string> only;
   bool json = false;
+  bool profile = false;
   bool serving = false;
   ServingOptions serve;
 };
@@ -187,6 +189,19 @@ absl::Status BenchSteps(const BenchFlags& flags, const BenchOptions& options,
   return absl::OkStatus();
 }
 
+absl::Status BenchProfile(const BenchFlags& flags, const BenchOptions& options,
+                          const ModelConfig& model) {
+  FACET_ASSIGN_OR_RETURN(const std::vector<PhaseProfile> phases,
+                         MeasureProfile(options, model));
+  BenchReport report;
+  AddSetting(options, &report);
+  std::fputs((flags.json ? ProfileJson(report.setting, phases) + "\n"
+                         : ProfileTable(report.setting, phases))
+                 .c_str(),
+             stdout);
+  return absl::OkStatus();
+}
+
 void AddServingSetting(const ServingOptions& options, BenchReport* report) {
   report->setting.emplace_back(
       "lengths",
@@ -237,8 +252,12 @@ absl::Status Bench(BenchFlags flags, BenchOptions options) {
     return absl::InvalidArgumentError(
         "give either --model=DIR or --synthetic=PRESET");
   }
-  if (flags.serving && !flags.only.empty()) {
-    return absl::InvalidArgumentError("--only: goes without --serving");
+  if (flags.serving && flags.profile) {
+    return absl::InvalidArgumentError("--profile: goes without --serving");
+  }
+  if ((flags.serving || flags.profile) && !flags.only.empty()) {
+    return absl::InvalidArgumentError(
+        "--only: goes without --serving and --profile");
   }
   FACET_RETURN_IF_ERROR(ActiveIsaStatus().status());
   FACET_ASSIGN_OR_RETURN(options.groups, ParseGroups(flags.only));
@@ -249,6 +268,7 @@ absl::Status Bench(BenchFlags flags, BenchOptions options) {
   FACET_ASSIGN_OR_RETURN(options.cluster, MakeClusterOptions(flags.model));
   FACET_ASSIGN_OR_RETURN(const ModelConfig model,
                          ReadModelConfig(flags.model.model));
+  if (flags.profile) return BenchProfile(flags, options, model);
   return flags.serving ? BenchServing(flags, options, model)
                        : BenchSteps(flags, options, model);
 }
@@ -301,6 +321,7 @@ int RunBench(int argc, char** argv) {
       "  facet bench --model DIR\n"
       "  facet bench --synthetic=dense-1b --workers=2 --only=decode,prefill\n"
       "  facet bench --synthetic=moe-2b --compare-workers --json\n"
+      "  facet bench --synthetic=moe-2b --profile --batch=1,8\n"
       "  facet bench --synthetic=dense-1b --serving --concurrency=1,8,32\n");
   AddModelFlags(app.get(), &flags.model, /*required=*/false);
   app->add_option("--synthetic", flags.synthetic,
@@ -333,6 +354,9 @@ int RunBench(int argc, char** argv) {
   app->add_flag("--compare-workers", options.compare_workers,
                 "Also one worker of all threads against as many "
                 "tensor-parallel workers of one thread, turn about");
+  app->add_flag("--profile", flags.profile,
+                "Instead: time, bytes and share of every operation of a decode "
+                "step and of a prompt, on one worker");
   app->add_flag("--json", flags.json, "One JSON object instead of a table");
   AddServingFlags(app.get(), &flags);
   return RunVerb(app.get(), argc, argv, [&] {

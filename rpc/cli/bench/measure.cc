@@ -30,7 +30,9 @@ constexpr int64_t kManyTokens = 1 << 20;
 constexpr int kAllReduces = 2000;
 constexpr int kFirstTokenPrompt = 4;
 
-absl::Status CheckOptions(const BenchOptions& options) {
+}  // namespace
+
+absl::Status CheckBenchOptions(const BenchOptions& options) {
   const auto positive = [](const char* flag, int value) {
     if (value >= 1) return absl::OkStatus();
     return absl::InvalidArgumentError(
@@ -53,7 +55,7 @@ absl::Status CheckOptions(const BenchOptions& options) {
   return absl::OkStatus();
 }
 
-DecodeShape ShapeOf(const BenchOptions& options, int batch) {
+DecodeShape DecodeShapeOf(const BenchOptions& options, int batch) {
   DecodeShape shape;
   shape.batch = batch;
   shape.repeat = options.repeat;
@@ -63,8 +65,7 @@ DecodeShape ShapeOf(const BenchOptions& options, int batch) {
   return shape;
 }
 
-// The cluster's options with room for everything that will run.
-ClusterOptions Enlarged(const BenchOptions& options, const ModelConfig& model) {
+ClusterOptions WithRoom(const BenchOptions& options, const ModelConfig& model) {
   ClusterOptions cluster = options.cluster;
   cluster.max_sequences = 64;
   int64_t positions = 1;
@@ -73,7 +74,7 @@ ClusterOptions Enlarged(const BenchOptions& options, const ModelConfig& model) {
   }
   for (int batch : options.batches) {
     cluster.max_sequences = std::max(cluster.max_sequences, batch);
-    const DecodeShape shape = ShapeOf(options, batch);
+    const DecodeShape shape = DecodeShapeOf(options, batch);
     const int64_t each = MostPositions(shape, cluster.chunk_tokens);
     // The last page of each is not full.
     positions = std::max(positions, batch * (each + cluster.page_tokens));
@@ -84,6 +85,8 @@ ClusterOptions Enlarged(const BenchOptions& options, const ModelConfig& model) {
                KvBytesForPositions(model, cluster, positions));
   return cluster;
 }
+
+namespace {
 
 absl::StatusOr<LoadRuns> MeasureLoads(const BenchOptions& options,
                                       const ClusterOptions& cluster) {
@@ -154,7 +157,7 @@ absl::StatusOr<WorkerComparison> CompareWorkers(const BenchOptions& options,
 
   WorkerComparison comparison;
   comparison.workers = workers;
-  DecodeShape shape = ShapeOf(options, 1);
+  DecodeShape shape = DecodeShapeOf(options, 1);
   shape.repeat = 1;
   for (int i = 0; i < options.repeat; ++i) {
     FACET_RETURN_IF_ERROR(one->Decode(shape, nullptr, &comparison.one_decode));
@@ -201,7 +204,7 @@ absl::Status MeasureSteps(const BenchOptions& options,
                      batch == 1 ? " sequence" : " sequences"));
     DecodeRuns runs;
     FACET_RETURN_IF_ERROR(
-        cluster->Decode(ShapeOf(options, batch), sample, &runs));
+        cluster->Decode(DecodeShapeOf(options, batch), sample, &runs));
     all->decode.push_back(std::move(runs));
   }
   if (options.groups.prefill) {
@@ -235,11 +238,11 @@ int ThreadsInUse(const BenchOptions& options) {
 
 absl::StatusOr<Measurements> Measure(const BenchOptions& options,
                                      const ModelConfig& model) {
-  FACET_RETURN_IF_ERROR(CheckOptions(options));
+  FACET_RETURN_IF_ERROR(CheckBenchOptions(options));
   const auto say = [&](const std::string& what) {
     if (options.progress) options.progress(what);
   };
-  const ClusterOptions cluster = Enlarged(options, model);
+  const ClusterOptions cluster = WithRoom(options, model);
   const BenchGroups& groups = options.groups;
   const Clock::time_point start = Clock::now();
   const double pressure = CpuPressureSeconds();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "rpc/cli/bench/bench_cluster.h"
 #include "rpc/cli/bench/measurements.h"
 #include "rpc/coordinator/cluster.h"
 #include "runtime/config/model_config.h"
@@ -42,6 +43,12 @@ struct BenchOptions {
 
 // Threads of all workers together.
 int ThreadsInUse(const BenchOptions& options);
+
+// INVALID_ARGUMENT names the count that is out of range.
+absl::Status CheckBenchOptions(const BenchOptions& options);
+DecodeShape DecodeShapeOf(const BenchOptions& options, int batch);
+// The cluster's options with KV memory for everything that will run.
+ClusterOptions WithRoom(const BenchOptions& options, const ModelConfig& model);
 
 // Errors: INVALID_ARGUMENT for counts out of range; FAILED_PRECONDITION when a
 // batch never runs side by side; those of Cluster::Start() and of the steps.
