@@ -78,6 +78,8 @@ serving=(--serving --seconds=1 --shared-prompt=320)
 "$facet" bench --synthetic="$model" "${serving[@]}" --concurrency=1,4 --rate=5 \
   --json > "${TEST_TMPDIR}/serving.json"
 for load in "closed 1" "closed 4" "open 5/s"; do
+  # A slow machine says so where a window saw too little.
+  grep -q "$load: too few answers" "${TEST_TMPDIR}/serving.json" && continue
   expect "${TEST_TMPDIR}/serving.json" "$load" output_tokens_per_s
   expect "${TEST_TMPDIR}/serving.json" "$load" first_token_p50
   expect "${TEST_TMPDIR}/serving.json" "$load" end_to_end_p99
@@ -101,8 +103,10 @@ address="$(sed -n 's/.*grpc=\([^ ]*\).*/\1/p' "${TEST_TMPDIR}/ready.txt")"
   --json > "${TEST_TMPDIR}/server.json"
 kill -TERM "$server"
 wait "$server" || fail "the server ended with $?"
-expect "${TEST_TMPDIR}/server.json" "closed 2" output_tokens_per_s
-expect "${TEST_TMPDIR}/server.json" "open 5/s" next_token_p50
+grep -q "closed 2: too few answers" "${TEST_TMPDIR}/server.json" ||
+  expect "${TEST_TMPDIR}/server.json" "closed 2" output_tokens_per_s
+grep -q "open 5/s: too few answers" "${TEST_TMPDIR}/server.json" ||
+  expect "${TEST_TMPDIR}/server.json" "open 5/s" next_token_p50
 expect "${TEST_TMPDIR}/server.json" "prefix 320" cached
 
 # refuse FLAGS: exit code 2 and one line that says why.

@@ -45,8 +45,9 @@ struct LoadResult {
 
 // Prompts are random tokens that no two requests share; answers have exactly
 // the tokens that their request asks for. In a closed loop the window begins
-// when as many requests have ended as run at once, or after twice its length;
-// in an open one after half its length. What runs at its end is cancelled, and
+// when as many requests have ended as run at once, or after twice its length,
+// and gets up to half a minute longer where fewer end in it than run at once;
+// in an open one it begins after half its length. What runs at its end is cancelled, and
 // nothing runs on return.
 //
 // REQUIRES: a concurrency or a rate.

@@ -109,6 +109,12 @@ class ServingSummary {
       Add("times_concurrency_1", "x", output / alone_);
     }
     AddPercentiles("first_token", seen.first_token_s);
+    if (seen.first_token_s.empty() || seen.requests == 0) {
+      report_.notes.push_back(absl::StrCat(
+          group_,
+          ": too few answers began or ended within the window for all "
+          "figures; give more --seconds"));
+    }
     AddPercentiles("next_token", seen.next_token_s);
     AddPercentiles("end_to_end", seen.end_to_end_s);
     if (totals.steps > 0) AddSteps(totals, seconds);
