@@ -9,7 +9,7 @@ packages=(
   libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev
   libabsl-dev libgtest-dev libgmock-dev libssl-dev
   nlohmann-json3-dev libsimdjson-dev libcli11-dev
-  libboost1.81-dev prometheus-cpp-dev
+  libboost1.81-dev libhwloc-dev prometheus-cpp-dev
 )
 
 missing=()

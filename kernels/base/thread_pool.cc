@@ -2,36 +2,14 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <utility>
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
 namespace facet {
 namespace {
-
-// About 50 us on current machines: longer than the gap between two kernels of a
-// step, shorter than a scheduler's time slice.
-constexpr int kSpins = 2000;
-
-void Pause() {
-#if defined(__x86_64__)
-  _mm_pause();
-#endif
-}
-
-// Returns once `value` differs from `old`.
-template <typename T>
-void WaitWhileEqual(std::atomic<T>& value, T old) {
-  for (int i = 0; i < kSpins; ++i) {
-    if (value.load(std::memory_order_acquire) != old) return;
-    Pause();
-  }
-  value.wait(old, std::memory_order_acquire);
-}
 
 uint64_t Bounds(uint64_t begin, uint64_t end) { return end << 32 | begin; }
 
@@ -62,33 +40,33 @@ int64_t TakeLast(std::atomic<uint64_t>& bounds) {
 }  // namespace
 
 ThreadPool::ThreadPool(int num_threads, std::vector<int> cpus)
-    : num_threads_(num_threads), left_(new Left[num_threads]) {
+    : num_threads_(num_threads),
+      own_(new Own[num_threads]),
+      left_(new Left[num_threads]) {
   for (int i = 1; i < num_threads; ++i) {
     const int cpu = i < static_cast<int>(cpus.size()) ? cpus[i] : -1;
     threads_.emplace_back([this, i, cpu] {
       if (cpu >= 0) PinThisThread(cpu);
+      PreferShortSlices();
       WorkerLoop(i);
     });
   }
 }
 
 ThreadPool::~ThreadPool() {
-  stop_ = true;
-  epoch_.fetch_add(1, std::memory_order_release);
-  epoch_.notify_all();
+  body_ = nullptr;
+  region_.Set(region_.value() + 1);
   for (std::thread& thread : threads_) thread.join();
 }
 
 void ThreadPool::WorkerLoop(int thread) {
-  uint32_t seen = 0;
+  Own& own = own_[thread];
+  uint32_t region = 0;
   while (true) {
-    WaitWhileEqual(epoch_, seen);
-    seen = epoch_.load(std::memory_order_acquire);
-    if (stop_) return;
+    region = region_.WaitWhile(region, own.spinner);
+    if (body_ == nullptr) return;
     (*body_)(thread);
-    if (pending_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-      pending_.notify_one();
-    }
+    own.done.Set(region);
   }
 }
 
@@ -98,14 +76,11 @@ void ThreadPool::Run(absl::FunctionRef<void(int)> body) {
     return;
   }
   body_ = &body;
-  pending_.store(num_threads_ - 1, std::memory_order_relaxed);
-  epoch_.fetch_add(1, std::memory_order_release);
-  epoch_.notify_all();
+  const uint32_t before = region_.value();
+  region_.Set(before + 1);
   body(0);
-  int left = pending_.load(std::memory_order_acquire);
-  while (left != 0) {
-    WaitWhileEqual(pending_, left);
-    left = pending_.load(std::memory_order_acquire);
+  for (int thread = 1; thread < num_threads_; ++thread) {
+    own_[thread].done.WaitWhile(before, own_[0].spinner);
   }
 }
 
@@ -167,6 +142,28 @@ void PinThisThread(int cpu) {
   CPU_ZERO(&set);
   CPU_SET(cpu, &set);
   pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+}
+
+void PreferShortSlices() {
+  // As in linux/sched/types.h, which C++ code cannot include beside sched.h.
+  struct {
+    uint32_t size;
+    uint32_t policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime;  // ns; the slice of an ordinary thread
+    uint64_t deadline;
+    uint64_t period;
+  } attributes = {};
+  constexpr uint64_t kSliceNs = 100'000;  // the shortest there is
+  if (syscall(SYS_sched_getattr, 0, &attributes, sizeof(attributes), 0) != 0 ||
+      attributes.policy != SCHED_OTHER) {
+    return;
+  }
+  attributes.size = sizeof(attributes);
+  attributes.runtime = kSliceNs;
+  syscall(SYS_sched_setattr, 0, &attributes, 0);
 }
 
 }  // namespace facet

@@ -9,11 +9,14 @@
 #include <vector>
 
 #include "absl/functional/function_ref.h"
+#include "kernels/base/signal.h"
+#include "kernels/base/spinner.h"
 
 namespace facet {
 
-// Threads spin for a bounded time between regions and then sleep, so a pool
-// that has nothing to do, or that shares its cores, costs nothing.
+// Threads look again for a bounded time between regions and then sleep, so a
+// pool that has nothing to do, or that shares its cores, costs nothing. While
+// regions follow each other closely no system call is made.
 //
 // One thread at a time may call Run(); it takes part as thread 0.
 class ThreadPool {
@@ -52,17 +55,21 @@ class ThreadPool {
     std::atomic<uint64_t> bounds{0};
   };
 
+  // What one thread alone writes.
+  struct alignas(64) Own {
+    Signal done;  // the region it has been through
+    Spinner spinner;
+  };
+
   void WorkerLoop(int thread);
 
   const int num_threads_;
-  std::vector<std::thread> threads_;
-  // Rises by one per region; workers wait for it, asleep once they gave up
-  // spinning.
-  std::atomic<uint32_t> epoch_{0};
-  std::atomic<int> pending_{0};
-  std::atomic<bool> stop_{false};
+  // Null: the threads end. Written before, and seen with, region_.
   const absl::FunctionRef<void(int)>* body_ = nullptr;
+  Signal region_;  // rises by one for each
+  const std::unique_ptr<Own[]> own_;
   const std::unique_ptr<Left[]> left_;
+  std::vector<std::thread> threads_;
 };
 
 // CPUs this process may run on, lowest first.
@@ -70,6 +77,12 @@ std::vector<int> AvailableCpus();
 
 // Binds the calling thread to `cpu`; without effect where that is not allowed.
 void PinThisThread(int cpu);
+
+// Asks the scheduler for short time slices for the calling thread, where it
+// knows such (Linux 6.12). Its share of a busy CPU stays the same. But who
+// sleeps at a barrier and is woken runs soon, instead of waiting for the end of
+// somebody else's slice while all others of its pool wait for it.
+void PreferShortSlices();
 
 }  // namespace facet
 

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "kernels/base/status_macros.h"
-#include "kernels/base/thread_pool.h"
+#include "kernels/base/topology.h"
 #include "rpc/control/remote_executor.h"
 #include "rpc/coordinator/worker_group.h"
 #include "runtime/checkpoint/checkpoint.h"
@@ -68,7 +68,7 @@ class LocalCluster : public Cluster {
     rank.model_directory = options.model_directory;
     rank.num_threads = options.threads_per_worker > 0
                            ? options.threads_per_worker
-                           : static_cast<int>(AvailableCpus().size());
+                           : static_cast<int>(CoreCpus().size());
     rank.numerics = options.numerics;
     rank.pools = prepared.pools;
     rank.max_step_tokens = options.chunk_tokens;

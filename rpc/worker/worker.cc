@@ -11,7 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "kernels/base/status_macros.h"
-#include "kernels/base/thread_pool.h"
+#include "kernels/base/topology.h"
 #include "rpc/control/build_id.h"
 #include "rpc/control/listen_address.h"
 #include "rpc/worker/coordinator_link.h"
@@ -46,7 +46,7 @@ absl::StatusOr<WorkerRegistration> DescribeThisWorker(
     }
   }
   out.hostname = Hostname();
-  out.cpus = AvailableCpus();
+  out.cpus = CoreCpus();
   out.memory_bytes =
       int64_t{sysconf(_SC_PHYS_PAGES)} * int64_t{sysconf(_SC_PAGESIZE)};
   out.pid = getpid();

@@ -1,7 +1,6 @@
 #include "runtime/comm/backoff.h"
 
 #include <sched.h>
-#include <time.h>
 
 #include <algorithm>
 #include <thread>
@@ -9,35 +8,29 @@
 namespace facet {
 namespace {
 
-// Two ranks that the scheduler has put on one processor wait for each other
-// through all of these: an 8 KiB all-reduce then takes 4.4 us without pauses,
-// 5.9 us with 20 and 19.6 us with 200. On processors of their own it makes no
-// difference (1.3 us). Two cores, Zen 3.
-constexpr int kPauseRounds = 20;
-constexpr int64_t kYieldNs = 50'000;
-
-int64_t NowNs() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-}
+constexpr std::chrono::microseconds kYield{50};
 
 }  // namespace
 
 bool Backoff::Spin() {
-  if (round_ < kPauseRounds && !oversubscribed_) {
-    ++round_;
-    __builtin_ia32_pause();
-    return true;
+  if (!waiting_) {
+    waiting_ = true;
+    spinner_.Begin();
+    if (oversubscribed_) yield_end_ = std::chrono::steady_clock::now() + kYield;
   }
-  const int64_t now = NowNs();
-  if (round_ <= kPauseRounds) {
-    round_ = kPauseRounds + 1;
-    spin_end_ns_ = now + kYieldNs;
+  if (oversubscribed_) {
+    waiting_ = std::chrono::steady_clock::now() < yield_end_;
+    if (waiting_) sched_yield();
+  } else if (!spinner_.Spin()) {
+    spinner_.End(false);
+    waiting_ = false;
   }
-  if (now >= spin_end_ns_) return false;
-  sched_yield();
-  return true;
+  return waiting_;
+}
+
+void Backoff::Reset() {
+  if (waiting_) spinner_.End(true);
+  waiting_ = false;
 }
 
 int UsableProcessors() {

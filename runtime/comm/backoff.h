@@ -1,28 +1,33 @@
-// How to wait for a peer that is probably about to act: look again at once for
-// a few microseconds, then let others run between looks, then sleep. A wake-up
-// costs more than an exchange of decode size, so sleeping comes last; on a
-// machine with more ranks than processors, spinning would take the peer's time,
-// so it is cut short.
+// How to wait for a peer that is probably about to act: look again for a while,
+// as a Spinner does, then sleep. A wake-up costs more than an exchange of
+// decode size, so sleeping comes last; on a machine with more ranks than
+// processors looking would take the peer's time, so others run between looks.
 #ifndef FACET_RUNTIME_COMM_BACKOFF_H_
 #define FACET_RUNTIME_COMM_BACKOFF_H_
 
-#include <cstdint>
+#include <chrono>
+
+#include "kernels/base/spinner.h"
 
 namespace facet {
 
+// Of one thread, for all its waits.
 class Backoff {
  public:
   // `oversubscribed`: this machine has fewer processors than ranks.
   explicit Backoff(bool oversubscribed) : oversubscribed_(oversubscribed) {}
 
-  // Waits a moment; false when it is time to sleep.
+  // Waits a moment; false when it is time to sleep. Makes system calls only
+  // where oversubscribed.
   bool Spin();
-  void Reset() { round_ = 0; }
+  // What was waited for has come, or part of it.
+  void Reset();
 
  private:
-  bool oversubscribed_;
-  int round_ = 0;
-  int64_t spin_end_ns_ = 0;
+  const bool oversubscribed_;
+  bool waiting_ = false;
+  Spinner spinner_;
+  std::chrono::steady_clock::time_point yield_end_;
 };
 
 // How many processors this process may use.

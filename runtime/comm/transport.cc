@@ -61,7 +61,9 @@ absl::StatusOr<std::shared_ptr<Transport>> Transport::Create(
 }
 
 Transport::Transport(TransportParts parts)
-    : parts_(std::move(parts)), wake_fd_(eventfd(0, EFD_CLOEXEC)) {
+    : parts_(std::move(parts)),
+      backoff_(parts_.oversubscribed),
+      wake_fd_(eventfd(0, EFD_CLOEXEC)) {
   for (const auto& link : parts_.links) {
     if (link != nullptr && link->fd() >= 0) only_shm_ = false;
   }
@@ -81,7 +83,6 @@ absl::Status Transport::Exchange(absl::Span<Outgoing> outgoing,
 
 absl::Status Transport::TryExchange(absl::Span<Outgoing> outgoing,
                                     absl::Span<Incoming> incoming) {
-  Backoff backoff(parts_.oversubscribed);
   bool has_slept = false;
   Deadline deadline;   // set before the first sleep
   bool armed = false;  // the look at hand may be followed by sleep
@@ -97,17 +98,18 @@ absl::Status Transport::TryExchange(absl::Span<Outgoing> outgoing,
     }
     if (AllComplete(outgoing, incoming)) {
       if (armed && parts_.doorbell != nullptr) parts_.doorbell->Disarm();
+      backoff_.Reset();
       return absl::OkStatus();
     }
     if (failed_.load(std::memory_order_acquire)) return failure();
     if (*moved) {
       if (armed && parts_.doorbell != nullptr) parts_.doorbell->Disarm();
-      backoff.Reset();
+      backoff_.Reset();
       has_slept = armed = peer_left = false;
       continue;
     }
     if (!armed) {
-      if (backoff.Spin()) continue;
+      if (backoff_.Spin()) continue;
       if (parts_.doorbell != nullptr) ticket = parts_.doorbell->Arm();
       armed = true;
       continue;

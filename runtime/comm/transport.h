@@ -76,6 +76,7 @@ class Transport {
   absl::Status failure();
 
   TransportParts parts_;
+  Backoff backoff_;  // of the thread that exchanges
   bool only_shm_ = true;
   UniqueFd wake_fd_;  // becomes readable on Abort()
   std::atomic<bool> failed_{false};

@@ -83,8 +83,11 @@ class RankRunnerImpl : public RankRunner {
   }
 
   absl::StatusOr<StepResult> Run(const StepPlan& plan) override {
-    if (!pinned_ && !options_.cpus.empty()) PinThisThread(options_.cpus[0]);
-    pinned_ = true;
+    if (!thread_is_set_) {
+      if (!options_.cpus.empty()) PinThisThread(options_.cpus[0]);
+      PreferShortSlices();
+      thread_is_set_ = true;
+    }
     const auto start = std::chrono::steady_clock::now();
     FACET_RETURN_IF_ERROR(ValidateStepPlan(plan, config_, options_.pools));
     int64_t tokens = 0;
@@ -182,7 +185,7 @@ class RankRunnerImpl : public RankRunner {
   std::unique_ptr<VocabGroup> vocab_group_;
   std::unique_ptr<StepSampler> sampler_;
   std::deque<StepDraws> unread_;  // oldest first; none on the last stage
-  bool pinned_ = false;
+  bool thread_is_set_ = false;    // the one that calls Run()
 };
 
 }  // namespace

@@ -19,8 +19,8 @@ int64_t PrefillSteps(const DecodeShape& shape, int max_step_tokens) {
 }
 
 int64_t MostTokens(const DecodeShape& shape, int max_step_tokens) {
-  // A repetition begins behind a break, which one step is lost to; one step
-  // comes before the first break, and two to spare.
+  // A repetition begins behind a break, which one step of each micro-batch is
+  // lost to; one comes before the first break, and two to spare.
   return int64_t{shape.repeat} * (shape.steps + 1) +
          PrefillSteps(shape, max_step_tokens) + 4;
 }
@@ -62,21 +62,31 @@ absl::Status BenchCluster::Decode(const DecodeShape& shape,
   for (int i = 0; i < shape.batch; ++i) {
     prompts.push_back(driver_.RandomPrompt(shape.prompt, next_seed_++));
   }
-  const size_t wanted = static_cast<size_t>(shape.repeat) * shape.steps;
+  // Pipeline stages work on as many micro-batches, each a step of its own.
+  const int micro_batches =
+      std::min(shape.batch, cluster_->executor().stages());
+  if (shape.batch % micro_batches != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--batch: ", shape.batch, " sequences do not divide over ",
+                     micro_batches, " pipeline stages"));
+  }
+  const int step_batch = shape.batch / micro_batches;
+  const size_t run_steps = static_cast<size_t>(shape.steps) * micro_batches;
+  const size_t wanted = shape.repeat * run_steps;
   // The first that counts comes after one that does not: repetitions begin
   // behind a sample.
   bool begun = false;
   std::vector<StepTiming> steps;
   StepDriver::Listener listener;
   listener.after_step = [&](const StepTiming& step) {
-    if (!IsDecodeOf(shape.batch, step) || step.context == 0) return false;
+    if (!IsDecodeOf(step_batch, step) || step.context == 0) return false;
     if (begun && steps.size() < wanted) {
       steps.push_back(step);
     } else if (begun) {
       return false;
     }
     begun = true;
-    return sample && steps.size() % shape.steps == 0;
+    return sample && steps.size() % run_steps == 0;
   };
   listener.on_break = [&] { runs->limits.push_back(sample()); };
   FACET_RETURN_IF_ERROR(driver_
@@ -95,14 +105,14 @@ absl::Status BenchCluster::Decode(const DecodeShape& shape,
   double context = 0;
   for (int r = 0; r < shape.repeat; ++r) {
     double seconds = 0;
-    for (int i = 0; i < shape.steps; ++i) {
-      const StepTiming& step = steps[r * shape.steps + i];
+    for (size_t i = 0; i < run_steps; ++i) {
+      const StepTiming& step = steps[r * run_steps + i];
       seconds += step.seconds;
-      context += static_cast<double>(step.context) / shape.batch;
+      context += static_cast<double>(step.context) / step_batch;
       runs->step_s.push_back(step.seconds);
       runs->control_s.push_back(std::max(0.0, step.seconds - step.compute_s));
     }
-    runs->tokens_per_s.push_back(shape.batch * shape.steps / seconds);
+    runs->tokens_per_s.push_back(step_batch * run_steps / seconds);
   }
   runs->context = context / static_cast<double>(wanted);
   return absl::OkStatus();

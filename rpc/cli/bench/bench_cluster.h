@@ -47,7 +47,7 @@ class BenchCluster {
   // the last, while nothing runs.
   //
   // Errors: FAILED_PRECONDITION when KV memory keeps them from running side by
-  // side.
+  // side; INVALID_ARGUMENT when they do not divide over the pipeline stages.
   absl::Status Decode(const DecodeShape& shape, const SampleLimits& sample,
                       DecodeRuns* runs);
   absl::Status Prefill(int tokens, int repeat, const SampleLimits& sample,

@@ -49,6 +49,7 @@ constexpr NamedGroup kGroups[] = {
     {"concurrency", &BenchGroups::concurrency},
     {"collectives", &BenchGroups::collectives},
     {"memory", &BenchGroups::memory},
+    {"busy", &BenchGroups::busy},
 };
 
 std::string GroupNames() {
@@ -357,6 +358,10 @@ int RunBench(int argc, char** argv) {
   app->add_flag("--profile", flags.profile,
                 "Instead: time, bytes and share of every operation of a decode "
                 "step and of a prompt, on one worker");
+  app->add_flag(
+      "--compare-pipeline", options.compare_pipeline,
+      "Also one worker of all threads against a pipeline of as many "
+      "workers of one thread, for each --batch it divides, turn about");
   app->add_flag("--json", flags.json, "One JSON object instead of a table");
   AddServingFlags(app.get(), &flags);
   return RunVerb(app.get(), argc, argv, [&] {

@@ -15,6 +15,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
+#include "kernels/base/topology.h"
 
 namespace facet {
 namespace {
@@ -118,7 +119,7 @@ absl::StatusOr<double> TimeReadingFiles(const std::string& model_directory) {
 LimitMeter::LimitMeter(std::unique_ptr<Checkpoint> checkpoint, int threads)
     : checkpoint_(std::move(checkpoint)),
       matrices_(LargeMatrices(*checkpoint_)),
-      pool_(threads, AvailableCpus()) {}
+      pool_(threads, CoreCpus()) {}
 
 absl::StatusOr<std::unique_ptr<LimitMeter>> LimitMeter::Open(
     const std::string& model_directory, int threads) {

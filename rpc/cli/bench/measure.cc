@@ -10,7 +10,9 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
 #include "kernels/base/thread_pool.h"
+#include "kernels/base/topology.h"
 #include "rpc/cli/bench/bench_cluster.h"
+#include "rpc/cli/bench/busy_processes.h"
 #include "rpc/cli/bench/kv_room.h"
 #include "rpc/cli/bench/machine_info.h"
 #include "rpc/cli/bench/process_memory.h"
@@ -173,9 +175,59 @@ absl::StatusOr<WorkerComparison> CompareWorkers(const BenchOptions& options,
   return comparison;
 }
 
+absl::StatusOr<PipelineComparison> ComparePipeline(const BenchOptions& options,
+                                                   ClusterOptions cluster,
+                                                   int workers) {
+  cluster.parallelism = ParallelismOptions();
+  cluster.threads_per_worker = workers;
+  FACET_ASSIGN_OR_RETURN(const std::unique_ptr<BenchCluster> one,
+                         BenchCluster::Start(cluster));
+  cluster.parallelism.pp_size = workers;
+  cluster.threads_per_worker = 1;
+  FACET_ASSIGN_OR_RETURN(const std::unique_ptr<BenchCluster> many,
+                         BenchCluster::Start(cluster));
+  FACET_RETURN_IF_ERROR(one->WarmUp());
+  FACET_RETURN_IF_ERROR(many->WarmUp());
+
+  PipelineComparison comparison;
+  comparison.workers = workers;
+  for (int batch : options.batches) {
+    // A stage without a sequence of its own to work on has nothing to do.
+    if (batch < workers || batch % workers != 0) continue;
+    PipelineComparison::Batch runs;
+    DecodeShape shape = ShapeOf(options, batch);
+    shape.repeat = 1;
+    for (int i = 0; i < options.repeat; ++i) {
+      FACET_RETURN_IF_ERROR(one->Decode(shape, nullptr, &runs.one));
+      FACET_RETURN_IF_ERROR(many->Decode(shape, nullptr, &runs.many));
+    }
+    comparison.batches.push_back(std::move(runs));
+  }
+  FACET_RETURN_IF_ERROR(many->Shutdown());
+  FACET_RETURN_IF_ERROR(one->Shutdown());
+  return comparison;
+}
+
+// As many busy processes as there are CPUs to be had.
+absl::StatusOr<BusyRuns> MeasureBusy(const BenchOptions& options,
+                                     BenchCluster& cluster) {
+  BusyRuns runs;
+  runs.processes = static_cast<int>(AvailableCpus().size());
+  DecodeShape shape = ShapeOf(options, 1);
+  shape.repeat = 1;
+  for (int i = 0; i < options.repeat; ++i) {
+    FACET_RETURN_IF_ERROR(cluster.Decode(shape, nullptr, &runs.quiet));
+    FACET_ASSIGN_OR_RETURN(const std::unique_ptr<BusyProcesses> others,
+                           BusyProcesses::Start(runs.processes));
+    FACET_RETURN_IF_ERROR(cluster.Decode(shape, nullptr, &runs.busy));
+  }
+  return runs;
+}
+
 bool NeedsCluster(const BenchOptions& options) {
   return options.groups.decode || options.groups.prefill ||
-         options.groups.concurrency || options.groups.memory;
+         options.groups.concurrency || options.groups.memory ||
+         options.groups.busy;
 }
 
 // What runs steps on one cluster.
@@ -221,14 +273,19 @@ absl::Status MeasureSteps(const BenchOptions& options,
     say("memory");
     FACET_ASSIGN_OR_RETURN(all->memory, MeasureMemory(*cluster, model));
   }
+  if (options.groups.busy) {
+    say("decode beside busy processes");
+    FACET_ASSIGN_OR_RETURN(all->busy, MeasureBusy(options, *cluster));
+  }
   return cluster->Shutdown();
 }
 
 }  // namespace
 
 int ThreadsInUse(const BenchOptions& options) {
-  const auto cpus = static_cast<int>(AvailableCpus().size());
-  if (options.compare_workers || options.cluster.threads_per_worker == 0) {
+  const auto cpus = static_cast<int>(CoreCpus().size());
+  if (options.compare_workers || options.compare_pipeline ||
+      options.cluster.threads_per_worker == 0) {
     return cpus;
   }
   const ParallelismOptions& parallelism = options.cluster.parallelism;
@@ -273,6 +330,13 @@ absl::StatusOr<Measurements> Measure(const BenchOptions& options,
     say(absl::StrCat("one worker against ", workers));
     FACET_ASSIGN_OR_RETURN(all.comparison,
                            CompareWorkers(options, cluster, workers));
+  }
+  if (options.compare_pipeline) {
+    const int workers =
+        std::min<int>(ThreadsInUse(options), model.layers.size());
+    say(absl::StrCat("one worker against a pipeline of ", workers));
+    FACET_ASSIGN_OR_RETURN(all.pipeline,
+                           ComparePipeline(options, cluster, workers));
   }
   if (groups.collectives) {
     say("collectives");

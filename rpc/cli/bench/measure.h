@@ -23,6 +23,7 @@ struct BenchGroups {
   bool concurrency = true;
   bool collectives = true;
   bool memory = true;
+  bool busy = true;
 };
 
 struct BenchOptions {
@@ -37,6 +38,7 @@ struct BenchOptions {
   BenchGroups groups;
   bool cold = false;  // drop the files from the page cache before each load
   bool compare_workers = false;
+  bool compare_pipeline = false;
   // Told what is being measured, one line each.
   std::function<void(const std::string&)> progress;
 };

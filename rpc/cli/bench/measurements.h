@@ -59,6 +59,22 @@ struct WorkerComparison {
   PrefillRuns one_prefill, many_prefill;
 };
 
+// One worker of `workers` threads against a pipeline of `workers` stages of one
+// thread, turn about.
+struct PipelineComparison {
+  int workers = 0;
+  struct Batch {
+    DecodeRuns one, many;
+  };
+  std::vector<Batch> batches;
+};
+
+// Decode alone and beside busy processes, turn about.
+struct BusyRuns {
+  int processes = 0;
+  DecodeRuns quiet, busy;
+};
+
 // What was not asked for is empty.
 struct Measurements {
   std::optional<LoadRuns> load;
@@ -69,6 +85,8 @@ struct Measurements {
   std::optional<AllReduceRuns> all_reduce;
   std::optional<MemoryUse> memory;
   std::optional<WorkerComparison> comparison;
+  std::optional<PipelineComparison> pipeline;
+  std::optional<BusyRuns> busy;
   // Share of the run in which some thread waited for a CPU; below 0: unknown.
   double cpu_pressure = -1;
   int64_t largest_cache_bytes = 0;  // 0: unknown

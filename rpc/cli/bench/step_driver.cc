@@ -13,9 +13,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// One runs, one waits for it.
-constexpr int kStepsInFlight = 2;
-
 double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
@@ -29,7 +26,8 @@ SchedulerLimits MakeLimits(const Executor& executor, const ModelConfig& model,
   limits.max_positions = model.max_position_embeddings;
   limits.max_step_tokens = max_step_tokens;
   limits.max_sequences = max_sequences;
-  limits.max_unapplied = kStepsInFlight;
+  limits.micro_batches = executor.stages();
+  limits.max_unapplied = executor.stages() + 1;
   limits.prefix_cache = false;  // prompts are there to be computed
   return limits;
 }
@@ -59,7 +57,8 @@ absl::StatusOr<std::vector<StepTiming>> StepDriver::Run(
   }
   std::vector<StepTiming> steps;
   while (true) {
-    while (in_flight_.size() < kStepsInFlight) {
+    // One on each stage, one that waits for them.
+    while (static_cast<int>(in_flight_.size()) <= executor_->stages()) {
       FACET_ASSIGN_OR_RETURN(const bool started, Start());
       if (!started) break;
     }

@@ -51,8 +51,9 @@ class StepDriver {
   };
 
   // Runs all prompts to their ends: `max_tokens` greedy tokens each, no stop.
-  // One step is handed over while the one before it runs, as a server does; a
-  // break waits for it, and it counts nowhere.
+  // As many steps run as there are pipeline stages, and one more is handed over
+  // meanwhile, as a server does; a break waits for them, and they count
+  // nowhere.
   //
   // Errors: INVALID_ARGUMENT for a prompt that context or KV memory cannot
   // hold; those of the executor.

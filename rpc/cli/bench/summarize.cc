@@ -70,8 +70,10 @@ class Summary {
     for (const DecodeRuns& runs : all_.decode) AddDecode(runs);
     for (const PrefillRuns& runs : all_.prefill) AddPrefill(runs);
     if (all_.comparison.has_value()) AddComparison(*all_.comparison);
+    if (all_.pipeline.has_value()) AddPipeline(*all_.pipeline);
     if (all_.all_reduce.has_value()) AddAllReduce(*all_.all_reduce);
     if (all_.memory.has_value()) AddMemory(*all_.memory);
+    if (all_.busy.has_value()) AddBusy(*all_.busy);
     AddNotes();
     return std::move(report_);
   }
@@ -187,12 +189,13 @@ class Summary {
   // Ratios of neighbours in time, so that what else the machine does weighs on
   // both alike.
   void AddRatio(const std::string& name, const std::vector<double>& one,
-                const std::vector<double>& many) {
+                const std::vector<double>& many,
+                const std::string& of = "one worker with as many threads") {
     std::vector<double> ratios;
     for (size_t i = 0; i < std::min(one.size(), many.size()); ++i) {
       ratios.push_back(many[i] / one[i]);
     }
-    Add(name, "x", Summarize(ratios), 1, "one worker with as many threads");
+    Add(name, "x", Summarize(ratios), 1, of);
   }
 
   void AddComparison(const WorkerComparison& comparison) {
@@ -216,6 +219,27 @@ class Summary {
     Add("control_p99" + many, "us",
         Once(Percentile(comparison.many_decode.control_s, 99) * 1e6),
         step_p50 * 1e6, "step_p50");
+  }
+
+  void AddPipeline(const PipelineComparison& comparison) {
+    group_ = "pipeline";
+    const std::string many = absl::StrCat("_pp", comparison.workers);
+    for (const PipelineComparison::Batch& runs : comparison.batches) {
+      const std::string name = absl::StrCat("batch_", runs.one.batch);
+      Add(name + "_1", "tokens/s", Summarize(runs.one.tokens_per_s));
+      Add(name + many, "tokens/s", Summarize(runs.many.tokens_per_s));
+      AddRatio(name + "_ratio", runs.one.tokens_per_s, runs.many.tokens_per_s);
+    }
+  }
+
+  void AddBusy(const BusyRuns& runs) {
+    group_ = "busy";
+    Add("quiet", "tokens/s", Summarize(runs.quiet.tokens_per_s));
+    Add(absl::StrCat("beside_", runs.processes), "tokens/s",
+        Summarize(runs.busy.tokens_per_s));
+    AddRatio("ratio", runs.quiet.tokens_per_s, runs.busy.tokens_per_s,
+             "decode with nobody beside it");
+    Add("step_p99", "ms", Once(Percentile(runs.busy.step_s, 99) * 1e3));
   }
 
   void AddAllReduce(const AllReduceRuns& runs) {
