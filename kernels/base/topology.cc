@@ -30,6 +30,9 @@ Topology Load(const char* machine) {
        {HWLOC_OBJ_PACKAGE, HWLOC_OBJ_L3CACHE, HWLOC_OBJ_CORE}) {
     hwloc_topology_set_type_filter(raw, type, HWLOC_TYPE_FILTER_KEEP_ALL);
   }
+  // What holds the cores of a NUMA node that is nothing else of these.
+  hwloc_topology_set_type_filter(raw, HWLOC_OBJ_GROUP,
+                                 HWLOC_TYPE_FILTER_KEEP_STRUCTURE);
   if (machine != nullptr && hwloc_topology_set_synthetic(raw, machine) != 0) {
     return nullptr;
   }

@@ -21,10 +21,15 @@ TEST(TopologyTest, EachCoreCountsOnceHoweverManyHardwareThreadsItHas) {
   EXPECT_EQ(CoreCpusOf("core:4 pu:2", UpTo(8)), (std::vector<int>{0, 2, 4, 6}));
 }
 
-TEST(TopologyTest, CoresOfOneNodeStandTogetherWhateverTheirNumbers) {
-  // CPUs are numbered across the nodes in turn, as many machines do.
-  EXPECT_EQ(CoreCpusOf("numa:2 core:2 pu:1(indexes=0,2,1,3)", UpTo(4)),
-            (std::vector<int>{0, 2, 1, 3}));
+TEST(TopologyTest, CoresNearEachOtherStandTogetherWhateverTheirNumbers) {
+  // CPUs are numbered across nodes, packages or caches in turn, as on many
+  // machines.
+  for (const char* machine : {"numa:2 core:2 pu:1(indexes=0,2,1,3)",
+                              "package:2 core:2 pu:1(indexes=0,2,1,3)",
+                              "l3:2 core:2 pu:1(indexes=0,2,1,3)"}) {
+    EXPECT_EQ(CoreCpusOf(machine, UpTo(4)), (std::vector<int>{0, 2, 1, 3}))
+        << machine;
+  }
 }
 
 TEST(TopologyTest, CpusThatMayNotBeUsedAreLeftOut) {

@@ -39,6 +39,10 @@ absl::StatusOr<std::unique_ptr<MappedFile>> MappedFile::Open(
       return absl::InternalError(
           absl::StrCat(path, ": cannot map ", size, " bytes: ", why));
     }
+    // What is read from disk for this mapping then comes in whole huge pages
+    // where the file system can: mapping them again takes next to no time, and
+    // reading them takes fewer address translations.
+    madvise(const_cast<void*>(data), size, MADV_HUGEPAGE);
   }
   close(fd);
   return std::unique_ptr<MappedFile>(

@@ -6,7 +6,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
-#include "runtime/comm/backoff.h"
 #include "runtime/comm/connect_mesh.h"
 #include "runtime/comm/control_channel.h"
 #include "runtime/comm/group_communicator.h"
@@ -110,7 +109,6 @@ absl::StatusOr<std::unique_ptr<Communicator>> MakeHostCommunicator(
   FACET_ASSIGN_OR_RETURN(Mesh mesh, ConnectMesh(mesh_options, listener->fd()));
   parts.rank = options.rank;
   parts.timeout = options.timeout;
-  parts.oversubscribed = static_cast<int>(on_host.size()) > UsableProcessors();
   parts.control = std::make_unique<ControlChannel>(std::move(mesh.control),
                                                    parts.peer_names);
   const int own = IndexOf(on_host, options.rank);

@@ -61,9 +61,7 @@ absl::StatusOr<std::shared_ptr<Transport>> Transport::Create(
 }
 
 Transport::Transport(TransportParts parts)
-    : parts_(std::move(parts)),
-      backoff_(parts_.oversubscribed),
-      wake_fd_(eventfd(0, EFD_CLOEXEC)) {
+    : parts_(std::move(parts)), wake_fd_(eventfd(0, EFD_CLOEXEC)) {
   for (const auto& link : parts_.links) {
     if (link != nullptr && link->fd() >= 0) only_shm_ = false;
   }
@@ -83,6 +81,7 @@ absl::Status Transport::Exchange(absl::Span<Outgoing> outgoing,
 
 absl::Status Transport::TryExchange(absl::Span<Outgoing> outgoing,
                                     absl::Span<Incoming> incoming) {
+  bool looking = false;  // again, for what is about to come
   bool has_slept = false;
   Deadline deadline;   // set before the first sleep
   bool armed = false;  // the look at hand may be followed by sleep
@@ -98,18 +97,21 @@ absl::Status Transport::TryExchange(absl::Span<Outgoing> outgoing,
     }
     if (AllComplete(outgoing, incoming)) {
       if (armed && parts_.doorbell != nullptr) parts_.doorbell->Disarm();
-      backoff_.Reset();
+      if (looking) spinner_.End(true);
       return absl::OkStatus();
     }
     if (failed_.load(std::memory_order_acquire)) return failure();
     if (*moved) {
       if (armed && parts_.doorbell != nullptr) parts_.doorbell->Disarm();
-      backoff_.Reset();
-      has_slept = armed = peer_left = false;
+      if (looking) spinner_.End(true);
+      looking = has_slept = armed = peer_left = false;
       continue;
     }
     if (!armed) {
-      if (backoff_.Spin()) continue;
+      if (!looking) spinner_.Begin();
+      looking = spinner_.Spin();
+      if (looking) continue;
+      spinner_.End(false);
       if (parts_.doorbell != nullptr) ticket = parts_.doorbell->Arm();
       armed = true;
       continue;

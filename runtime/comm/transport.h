@@ -13,7 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
-#include "runtime/comm/backoff.h"
+#include "kernels/base/spinner.h"
 #include "runtime/comm/control_channel.h"
 #include "runtime/comm/doorbell.h"
 #include "runtime/comm/link.h"
@@ -29,7 +29,6 @@ struct TransportParts {
   std::unique_ptr<ControlChannel> control;
   std::unique_ptr<ShmRegion> region;  // null without peers on this machine
   Doorbell* doorbell = nullptr;       // the own one in `region`
-  bool oversubscribed = false;
   absl::Duration timeout;
 };
 
@@ -76,7 +75,7 @@ class Transport {
   absl::Status failure();
 
   TransportParts parts_;
-  Backoff backoff_;  // of the thread that exchanges
+  Spinner spinner_;  // of the thread that exchanges
   bool only_shm_ = true;
   UniqueFd wake_fd_;  // becomes readable on Abort()
   std::atomic<bool> failed_{false};
