@@ -10,10 +10,17 @@ namespace {
 // About a thousand masks of a vocabulary of 2^18 tokens.
 constexpr int64_t kMaskCacheBytes = int64_t{32} << 20;
 
-std::shared_ptr<const TokenMask> Everything(int64_t vocab_size) {
-  auto mask = std::make_shared<TokenMask>((vocab_size + 63) / 64, ~uint64_t{0});
-  if (vocab_size % 64 != 0) {
-    mask->back() = (uint64_t{1} << (vocab_size % 64)) - 1;
+void Allow(int32_t id, TokenMask* mask) {
+  (*mask)[id / 64] |= uint64_t{1} << (id % 64);
+}
+
+std::shared_ptr<const TokenMask> MakeThoughtMask(const Tokenizer& tokenizer,
+                                                 const AnswerMarkers& markers) {
+  const int64_t vocab_size = tokenizer.vocab_size();
+  auto mask = std::make_shared<TokenMask>((vocab_size + 63) / 64);
+  for (int32_t id = 0; id < vocab_size; ++id) {
+    const bool ends = id == markers.channel_close;
+    if (ends || !tokenizer.is_special(id)) Allow(id, mask.get());
   }
   return mask;
 }
@@ -22,13 +29,25 @@ std::shared_ptr<const TokenMask> Everything(int64_t vocab_size) {
 
 OutputForms::OutputForms(const Tokenizer* tokenizer)
     : tokenizer_(tokenizer),
-      channel_open_(tokenizer->TokenId("<|channel>").value_or(-1)),
-      any_(Everything(tokenizer->vocab_size())) {}
+      markers_(AnswerMarkers::Of(*tokenizer)),
+      controls_{{{markers_.call_open, kCallOpenByte},
+                 {markers_.call_close, kCallCloseByte},
+                 {markers_.string, kStringMarkerByte}}},
+      thought_(MakeThoughtMask(*tokenizer, markers_)) {}
+
+std::string OutputForms::BytesOf(int32_t id) const {
+  for (const ControlToken& control : controls_) {
+    if (id == control.id) return std::string(1, control.byte);
+  }
+  return TokenBytes(*tokenizer_, id);
+}
 
 MaskCache& OutputForms::masks() {
   std::call_once(once_, [this] {
     masks_ = std::make_unique<MaskCache>(
-        TokenTrie::ForTokenizer(*tokenizer_, /*stop_ids=*/{}), kMaskCacheBytes);
+        TokenTrie::ForTokenizer(*tokenizer_, /*stop_ids=*/{},
+                                /*excluded=*/{}, controls_),
+        kMaskCacheBytes);
   });
   return *masks_;
 }
@@ -42,14 +61,14 @@ OutputForm::OutputForm(OutputForms* forms, GrammarPtr grammar,
 
 absl::StatusOr<std::shared_ptr<const TokenMask>> OutputForm::Mask(
     PartKind kind) const {
-  if (kind == PartKind::kThought) return forms_->any();
+  if (kind == PartKind::kThought) return forms_->thought();
   FACET_ASSIGN_OR_RETURN(std::shared_ptr<const TokenMask> mask,
                          forms_->masks().MaskFor(matcher_));
   return Complete(std::move(mask));
 }
 
 std::shared_ptr<const TokenMask> OutputForm::QuickMask(PartKind kind) const {
-  if (kind == PartKind::kThought) return forms_->any();
+  if (kind == PartKind::kThought) return forms_->thought();
   std::shared_ptr<const TokenMask> mask = forms_->masks().Find(matcher_);
   return mask == nullptr ? nullptr : Complete(std::move(mask));
 }
@@ -58,22 +77,19 @@ std::shared_ptr<const TokenMask> OutputForm::Complete(
     std::shared_ptr<const TokenMask> mask) const {
   if (!may_think_ && !matcher_.CanEnd()) return mask;
   auto more = std::make_shared<TokenMask>(*mask);
-  const auto allow = [&](int32_t id) {
-    (*more)[id / 64] |= uint64_t{1} << (id % 64);
-  };
-  if (may_think_) allow(forms_->channel_open());
+  if (may_think_) Allow(forms_->channel_open(), more.get());
   if (matcher_.CanEnd()) {
-    for (const int32_t id : stop_ids_) allow(id);
+    for (const int32_t id : stop_ids_) Allow(id, more.get());
   }
   return more;
 }
 
 absl::Status OutputForm::Take(int32_t id, PartKind before, PartKind after) {
   may_think_ = false;
-  if (before != PartKind::kAnswer || after != PartKind::kAnswer) {
+  if (before == PartKind::kThought || after == PartKind::kThought) {
     return absl::OkStatus();
   }
-  return matcher_.Accept(TokenBytes(forms_->tokenizer(), id));
+  return matcher_.Accept(forms_->BytesOf(id));
 }
 
 }  // namespace facet

@@ -1,16 +1,22 @@
 // Keeps an answer within a grammar: which tokens may come next, given those
-// that came. A thought is free; the grammar counts for what follows it.
+// that came. A thought is free text until it is closed; the grammar counts for
+// the answer and its calls, whose control tokens are bytes of their own
+// (control_bytes.h).
 #ifndef FACET_RPC_COORDINATOR_OUTPUT_FORM_H_
 #define FACET_RPC_COORDINATOR_OUTPUT_FORM_H_
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "rpc/convert/text_messages.h"
+#include "runtime/chat/answer_markers.h"
+#include "runtime/grammar/control_bytes.h"
 #include "runtime/grammar/matcher.h"
 #include "runtime/grammar/token_masks.h"
 #include "runtime/plan/step_plan.h"
@@ -27,14 +33,17 @@ class OutputForms {
 
   MaskCache& masks();
   const Tokenizer& tokenizer() const { return *tokenizer_; }
-  int32_t channel_open() const { return channel_open_; }
-  // Every token of the vocabulary.
-  const std::shared_ptr<const TokenMask>& any() const { return any_; }
+  int32_t channel_open() const { return markers_.channel_open; }
+  // The tokens of a thought: all that are text, and the end of the thought.
+  const std::shared_ptr<const TokenMask>& thought() const { return thought_; }
+  // What token `id` is to a grammar.
+  std::string BytesOf(int32_t id) const;
 
  private:
   const Tokenizer* const tokenizer_;
-  const int32_t channel_open_;
-  const std::shared_ptr<const TokenMask> any_;
+  const AnswerMarkers markers_;
+  const std::array<ControlToken, 3> controls_;
+  const std::shared_ptr<const TokenMask> thought_;
   std::once_flag once_;
   std::unique_ptr<MaskCache> masks_;
 };

@@ -1,4 +1,6 @@
 // JSON Schema to grammar: one rule for each set of schemas that hold together.
+#include "runtime/grammar/json_schema.h"
+
 #include <algorithm>
 #include <map>
 #include <string>
@@ -6,6 +8,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
 #include "runtime/grammar/grammar.h"
@@ -28,18 +31,31 @@ bool AnyFalse(const SchemaList& schemas) {
   return std::any_of(schemas.begin(), schemas.end(), IsFalse);
 }
 
+// Models see calls with their keys in this order, and write them in it.
+void SortLikeCalls(std::vector<PlannedMember>* members) {
+  std::stable_sort(members->begin(), members->end(),
+                   [](const PlannedMember& x, const PlannedMember& y) {
+                     return absl::AsciiStrToLower(x.name) <
+                            absl::AsciiStrToLower(y.name);
+                   });
+}
+
 class SchemaCompiler {
  public:
-  SchemaCompiler(const JsonValue* document, GrammarBuilder* builder)
+  SchemaCompiler(const JsonValue* document, ValueSyntax syntax,
+                 GrammarBuilder* builder)
       : builder_(*builder),
-        json_(builder),
+        json_(builder, syntax),
         strings_(&json_, builder),
         reader_(document, builder->limits()),
         document_(*document) {}
 
-  absl::StatusOr<int32_t> Run() {
+  // `more` holds for the whole value too, if not null.
+  absl::StatusOr<int32_t> Run(const JsonValue* more) {
     const int32_t root = builder_.AddRule("#");
-    FACET_ASSIGN_OR_RETURN(const Expr value, Value({&document_}));
+    SchemaList schemas = {&document_};
+    if (more != nullptr) schemas.push_back(more);
+    FACET_ASSIGN_OR_RETURN(const Expr value, Value(std::move(schemas)));
     builder_.Define(root, value);
     while (!waiting_.empty()) {
       if (builder_.full()) return builder_.status();
@@ -98,7 +114,7 @@ class SchemaCompiler {
     if (builder_.full()) return builder_.status();
     if (c.values.has_value()) return OneOfValues(c);
     std::vector<Expr> ways;
-    if (c.types & kNullType) ways.push_back(builder_.Literal("null"));
+    if (c.types & kNullType) ways.push_back(json_.Null());
     if (c.types & kBooleanType) {
       ways.push_back(builder_.Choice({"true", "false"}));
     }
@@ -141,7 +157,7 @@ class SchemaCompiler {
             ": enum and const are not supported beside pattern, format, "
             "properties or items"));
       }
-      texts.push_back(CompactText(*value));
+      texts.push_back(json_.TextOf(*value));
     }
     return builder_.Choice(std::move(texts));
   }
@@ -218,13 +234,13 @@ class SchemaCompiler {
   }
 
   absl::StatusOr<Expr> Object(const JsonConstraints& c) {
-    FACET_ASSIGN_OR_RETURN(const ObjectPlan plan, PlanObject(c));
+    FACET_ASSIGN_OR_RETURN(ObjectPlan plan, PlanObject(c));
     if (plan.never) return builder_.Never();
+    if (json_.syntax() == ValueSyntax::kCall) SortLikeCalls(&plan.members);
     std::vector<Expr> members;
     for (const PlannedMember& member : plan.members) {
       FACET_ASSIGN_OR_RETURN(const Expr value, Value(member.schemas));
-      members.push_back(
-          json_.Member(builder_.Literal(JsonQuoted(member.name)), value));
+      members.push_back(json_.Member(json_.Key(member.name), value));
     }
     Expr extra = builder_.Never();
     if (plan.open) {
@@ -307,7 +323,7 @@ class SchemaCompiler {
       names.push_back(member.name);
     }
     names.insert(names.end(), plan.forbidden.begin(), plan.forbidden.end());
-    return names.empty() ? json_.String() : strings_.Except(std::move(names));
+    return names.empty() ? json_.AnyKey() : strings_.Except(std::move(names));
   }
 
   GrammarBuilder& builder_;
@@ -321,6 +337,18 @@ class SchemaCompiler {
 
 }  // namespace
 
+absl::StatusOr<int32_t> AddSchema(const JsonValue& schema, ValueSyntax syntax,
+                                  GrammarBuilder* builder) {
+  return SchemaCompiler(&schema, syntax, builder).Run(nullptr);
+}
+
+absl::StatusOr<int32_t> AddArguments(const JsonValue& schema,
+                                     GrammarBuilder* builder) {
+  static const JsonValue* const object =
+      ParseJsonValue(R"({"type": "object"})", {})->release();
+  return SchemaCompiler(&schema, ValueSyntax::kCall, builder).Run(object);
+}
+
 absl::StatusOr<GrammarPtr> CompileJsonSchema(absl::string_view schema_json,
                                              const GrammarLimits& limits) {
   FACET_RETURN_IF_ERROR(Annotate(CheckSource(schema_json, limits), "schema"));
@@ -328,8 +356,8 @@ absl::StatusOr<GrammarPtr> CompileJsonSchema(absl::string_view schema_json,
       ParseJsonValue(schema_json, limits);
   if (!document.ok()) return Annotate(document.status(), "schema");
   GrammarBuilder builder(limits);
-  SchemaCompiler compiler(document->get(), &builder);
-  const absl::StatusOr<int32_t> root = compiler.Run();
+  const absl::StatusOr<int32_t> root =
+      AddSchema(**document, ValueSyntax::kJson, &builder);
   if (!root.ok()) return Annotate(root.status(), "schema");
   absl::StatusOr<GrammarPtr> grammar = builder.Build(*root);
   if (!grammar.ok()) return Annotate(grammar.status(), "schema");

@@ -47,10 +47,10 @@ absl::StatusOr<Expr> JsonStrings::String(const JsonConstraints& constraints) {
   const int32_t max =
       length.max.has_value() ? static_cast<int32_t>(*length.max) : kUnbounded;
   return builder_.Concat(
-      {builder_.Literal("\""),
+      {json_.Quote(),
        builder_.Repeat(json_.AnyCharacter(), static_cast<int32_t>(length.min),
                        max),
-       builder_.Literal("\"")});
+       json_.Quote()});
 }
 
 absl::StatusOr<Expr> JsonStrings::Matching(absl::string_view pattern,
@@ -82,9 +82,8 @@ absl::StatusOr<Expr> JsonStrings::Matching(absl::string_view pattern,
         max_length == kUnbounded ? "any number of" : absl::StrCat(max_length),
         " characters (write counts into the pattern, anchored by ^ and $)"));
   }
-  return builder_.Concat({builder_.Literal("\""),
-                          builder_.Either(std::move(ways)),
-                          builder_.Literal("\"")});
+  return builder_.Concat(
+      {json_.Quote(), builder_.Either(std::move(ways)), json_.Quote()});
 }
 
 Expr JsonStrings::Except(std::vector<std::string> names) {
@@ -101,16 +100,24 @@ Expr JsonStrings::Except(std::vector<std::string> names) {
   std::sort(characters.begin(), characters.end());
   characters.erase(std::unique(characters.begin(), characters.end()),
                    characters.end());
-  return builder_.Concat({builder_.Literal("\""), ExceptFrom(characters, 0)});
+  if (json_.syntax() == ValueSyntax::kCall) {
+    return ExceptFrom(characters, 0, BareKeyCharacters(), builder_.Empty());
+  }
+  return builder_.Concat(
+      {json_.Quote(),
+       ExceptFrom(characters, 0, json_.PlainCharacters(), json_.Quote())});
 }
 
 // The rest of a string whose first `depth` characters are those of all `names`
 // (sorted). Escapes are not used before the string differs from every name, so
 // that none can be spelled in another way.
 Expr JsonStrings::ExceptFrom(absl::Span<const std::u32string> names,
-                             size_t depth) {
+                             size_t depth, const CodePoints& characters,
+                             Expr end) {
   std::vector<Expr> ways;
-  if (names[0].size() > depth) ways.push_back(builder_.Literal("\""));
+  // A key in a call is not empty.
+  const bool may_end = depth > 0 || json_.syntax() == ValueSyntax::kJson;
+  if (names[0].size() > depth && may_end) ways.push_back(end);
   CodePoints taken;
   if (names[0].size() == depth) {
     names.remove_prefix(1);
@@ -123,14 +130,17 @@ Expr JsonStrings::ExceptFrom(absl::Span<const std::u32string> names,
     while (count < names.size() && names[count][depth] == next) ++count;
     taken.push_back({next, next});
     ways.push_back(builder_.Concat(
-        {builder_.Class(Intersection({{next, next}}, PlainJsonCharacters())),
-         ExceptFrom(names.first(count), depth + 1)}));
+        {builder_.Class(Intersection({{next, next}}, characters)),
+         ExceptFrom(names.first(count), depth + 1, characters, end)}));
     names.remove_prefix(count);
   }
   const CodePoints others =
-      Intersection(Complement(std::move(taken)), PlainJsonCharacters());
-  ways.push_back(
-      builder_.Concat({builder_.Class(others), json_.RestOfString()}));
+      Intersection(Complement(std::move(taken)), characters);
+  const Expr rest =
+      json_.syntax() == ValueSyntax::kJson
+          ? json_.RestOfString()
+          : builder_.Repeat(builder_.Class(characters), 0, kUnbounded);
+  ways.push_back(builder_.Concat({builder_.Class(others), rest}));
   return builder_.Either(std::move(ways));
 }
 

@@ -1,4 +1,4 @@
-// Strings that satisfy a schema, as JSON spells them.
+// Strings that satisfy a schema, as JSON or a call spells them.
 #ifndef FACET_RUNTIME_GRAMMAR_JSON_STRING_H_
 #define FACET_RUNTIME_GRAMMAR_JSON_STRING_H_
 
@@ -32,11 +32,12 @@ class JsonStrings {
                                 const JsonValue& where,
                                 const CountRange& length);
 
-  // Strings other than `names`.
+  // Keys of members other than `names`.
   Expr Except(std::vector<std::string> names);
 
  private:
-  Expr ExceptFrom(absl::Span<const std::u32string> names, size_t depth);
+  Expr ExceptFrom(absl::Span<const std::u32string> names, size_t depth,
+                  const CodePoints& characters, Expr end);
 
   JsonText& json_;
   GrammarBuilder& builder_;

@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "runtime/grammar/control_bytes.h"
 #include "runtime/grammar/json_value.h"
 
 namespace facet {
@@ -13,10 +14,81 @@ constexpr int kMoreDigits = 17;  // after the first digit
 
 }  // namespace
 
-const CodePoints& PlainJsonCharacters() {
+const CodePoints& BareKeyCharacters() {
+  static const CodePoints* const characters =
+      new CodePoints(Complement({{0, ' '},
+                                 {'"', '"'},
+                                 {',', ','},
+                                 {':', ':'},
+                                 {'[', '['},
+                                 {']', ']'},
+                                 {'{', '{'},
+                                 {'}', '}'},
+                                 {0x7F, 0xA0},
+                                 {0x2000, 0x200F},
+                                 {0x2028, 0x202F}}));
+  return *characters;
+}
+
+const CodePoints& JsonText::PlainCharacters() const {
   static const CodePoints* const plain =
       new CodePoints(Complement({{0, 0x1F}, {'"', '"'}, {'\\', '\\'}}));
-  return *plain;
+  static const CodePoints* const any = new CodePoints(Complement({}));
+  return call() ? *any : *plain;
+}
+
+namespace {
+
+// `name` as a key in a call: bare where that is read back as it was meant.
+std::string CallKey(absl::string_view name) {
+  constexpr absl::string_view kSpace = " \t\n\v\f\r";
+  const bool bare = !name.empty() && name.find(':') == name.npos &&
+                    absl::string_view(",]}").find(name.front()) == name.npos &&
+                    kSpace.find(name.front()) == name.npos &&
+                    kSpace.find(name.back()) == name.npos;
+  const std::string text(name.data(), name.size());
+  return bare ? text : kStringMarkerByte + text + kStringMarkerByte;
+}
+
+std::string CallText(const JsonValue& value) {
+  std::string text;
+  switch (value.kind) {
+    case JsonKind::kNull:
+      return "None";
+    case JsonKind::kBoolean:
+      return value.boolean ? "true" : "false";
+    case JsonKind::kNumber:
+      return value.text;
+    case JsonKind::kString:
+      return kStringMarkerByte + value.text + kStringMarkerByte;
+    case JsonKind::kArray:
+      for (const JsonValue& item : value.items) {
+        text += (text.empty() ? "" : ",") + CallText(item);
+      }
+      return "[" + text + "]";
+    case JsonKind::kObject:
+      for (const JsonValue& item : value.items) {
+        text += (text.empty() ? "" : ",") + CallKey(item.name) + ":" +
+                CallText(item);
+      }
+      return "{" + text + "}";
+  }
+  return text;
+}
+
+}  // namespace
+
+Expr JsonText::Key(absl::string_view name) {
+  return builder_.Literal(call() ? CallKey(name) : JsonQuoted(name));
+}
+
+std::string JsonText::TextOf(const JsonValue& value) const {
+  return call() ? CallText(value) : CompactText(value);
+}
+
+Expr JsonText::AnyKey() {
+  if (!call()) return String();
+  return builder_.Repeat(builder_.Class(BareKeyCharacters()), 1, kUnbounded);
 }
 
 template <typename DefineRule>
@@ -30,6 +102,7 @@ Expr JsonText::Shared(int32_t* slot, const char* name, DefineRule define) {
 }
 
 Expr JsonText::Character(const CodePoints& set) {
+  if (call()) return builder_.Class(set);
   std::vector<std::string> escapes;
   for (const CodePointRange& range : set) {
     for (char32_t c = range.low; c <= range.high && c <= '\\'; ++c) {
@@ -38,12 +111,12 @@ Expr JsonText::Character(const CodePoints& set) {
       escapes.push_back(quoted.substr(1, quoted.size() - 2));
     }
   }
-  return builder_.Either(
-      {builder_.Class(Intersection(set, PlainJsonCharacters())),
-       builder_.Choice(std::move(escapes))});
+  return builder_.Either({builder_.Class(Intersection(set, PlainCharacters())),
+                          builder_.Choice(std::move(escapes))});
 }
 
 Expr JsonText::AnyCharacter() {
+  if (call()) return builder_.Class(PlainCharacters());
   GrammarBuilder& b = builder_;
   const auto hex = [&](int count) {
     return b.Repeat(b.Class({{'0', '9'}, {'A', 'F'}, {'a', 'f'}}), count,
@@ -64,23 +137,24 @@ Expr JsonText::AnyCharacter() {
       b.Either({b.Choice({"\"", "\\", "/", "b", "f", "n", "r", "t"}),
                 b.Concat({b.Literal("u"), b.Either({basic, pair})})});
   return b.Either(
-      {b.Class(PlainJsonCharacters()), b.Concat({b.Literal("\\"), escape})});
+      {b.Class(PlainCharacters()), b.Concat({b.Literal("\\"), escape})});
 }
 
 Expr JsonText::RestOfString() {
   return Shared(&rest_of_string_, "string", [this] {
-    return builder_.Concat({builder_.Repeat(AnyCharacter(), 0, kUnbounded),
-                            builder_.Literal("\"")});
+    return builder_.Concat(
+        {builder_.Repeat(AnyCharacter(), 0, kUnbounded), Quote()});
   });
 }
 
 Expr JsonText::String() {
   return Shared(&string_, "string", [this] {
-    return builder_.Concat({builder_.Literal("\""), RestOfString()});
+    return builder_.Concat({Quote(), RestOfString()});
   });
 }
 
 Expr JsonText::Space() {
+  if (call()) return builder_.Empty();
   return Shared(&space_, "white space", [this] {
     const Expr indentation = builder_.Repeat(
         builder_.Class({{' ', ' '}, {'\t', '\t'}}), 0, kMaxIndentation);
@@ -115,14 +189,14 @@ Expr JsonText::Number() {
 
 Expr JsonText::Value() {
   return Shared(&value_, "value", [this] {
-    return builder_.Either({String(), Number(), Object(), Array(),
-                            builder_.Choice({"true", "false", "null"})});
+    return builder_.Either({String(), Number(), Object(), Array(), Null(),
+                            builder_.Choice({"true", "false"})});
   });
 }
 
 Expr JsonText::Object() {
   return Shared(&object_, "object", [this] {
-    return Braces(List(Member(String(), Value()), 1, kUnbounded), true);
+    return Braces(List(Member(AnyKey(), Value()), 1, kUnbounded), true);
   });
 }
 

@@ -8,6 +8,7 @@
 
 #include "absl/strings/string_view.h"
 #include "runtime/grammar/automaton.h"
+#include "runtime/grammar/control_bytes.h"
 #include "runtime/grammar/matcher.h"
 
 namespace facet {
@@ -42,7 +43,7 @@ inline std::string RandomText(const GrammarPtr& grammar, size_t budget,
       const char c = bytes[(*random)() % bytes.size()];
       GrammarMatcher copy = matcher;
       if (!copy.Accept(absl::string_view(&c, 1)).ok()) continue;
-      const bool closes = c == '"' || c == ']' || c == '}';
+      const bool closes = c == '"' || c == ']' || c == '}' || IsControlByte(c);
       (closes ? closing : others).push_back(c);
     }
     const bool close =

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/algorithm/container.h"
 #include "absl/container/flat_hash_set.h"
 #include "runtime/grammar/text_groups.h"
 
@@ -102,13 +103,20 @@ void TokenTrie::FindGroups() {
 
 std::shared_ptr<const TokenTrie> TokenTrie::ForTokenizer(
     const Tokenizer& tokenizer, absl::Span<const int32_t> stop_ids,
-    absl::Span<const int32_t> excluded) {
+    absl::Span<const int32_t> excluded,
+    absl::Span<const ControlToken> controls) {
   absl::flat_hash_set<int32_t> left_out(excluded.begin(), excluded.end());
   left_out.insert(stop_ids.begin(), stop_ids.end());
   std::vector<std::string> token_bytes(tokenizer.vocab_size());
   for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
     if (tokenizer.is_special(id) || left_out.contains(id)) continue;
-    token_bytes[id] = TokenBytes(tokenizer, id);
+    std::string bytes = TokenBytes(tokenizer, id);
+    if (absl::c_any_of(bytes, IsControlByte)) continue;
+    token_bytes[id] = std::move(bytes);
+  }
+  for (const ControlToken& control : controls) {
+    if (control.id < 0 || control.id >= tokenizer.vocab_size()) continue;
+    token_bytes[control.id] = std::string(1, control.byte);
   }
   return std::make_shared<const TokenTrie>(token_bytes, stop_ids);
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "runtime/grammar/control_bytes.h"
 #include "runtime/tokenizer/tokenizer.h"
 
 namespace facet {
@@ -32,10 +33,12 @@ class TokenTrie {
             absl::Span<const int32_t> stop_ids);
 
   // The tokens of `tokenizer` that are neither special nor in `excluded`: ids
-  // that mean something else than their text, such as channel marks.
+  // that mean something else than their text, such as channel marks. Those in
+  // `controls` stand for their bytes, and no other token has such a byte.
   static std::shared_ptr<const TokenTrie> ForTokenizer(
       const Tokenizer& tokenizer, absl::Span<const int32_t> stop_ids,
-      absl::Span<const int32_t> excluded = {});
+      absl::Span<const int32_t> excluded = {},
+      absl::Span<const ControlToken> controls = {});
 
   int64_t vocab_size() const { return vocab_size_; }
   int max_token_bytes() const { return max_token_bytes_; }
