@@ -1,5 +1,7 @@
 #include "rpc/cli/embedded_model.h"
 
+#include <cstdio>
+#include <string>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -18,6 +20,11 @@ absl::StatusOr<std::unique_ptr<EmbeddedModel>> EmbeddedModel::Start(
         TextModel text_model,
         LoadTextModel(options.cluster.model_directory, options.chat_format));
     model->text_model_ = std::make_unique<TextModel>(std::move(text_model));
+    const absl::Status& format = model->text_model_->chat_format.status();
+    if (absl::IsFailedPrecondition(format) && options.always_report_loading) {
+      std::fprintf(stderr, "warning: conversations are refused: %s\n",
+                   std::string(format.message()).c_str());
+    }
   }
   LoadProgressBar progress(options.always_report_loading);
   ClusterOptions cluster = options.cluster;

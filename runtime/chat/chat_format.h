@@ -24,12 +24,13 @@ const char* Name(ChatFormat format);
 absl::StatusOr<ChatFormat> ParseChatFormat(absl::string_view name);
 
 // Recognises `directory`/chat_template.jinja (or the chat_template string of
-// tokenizer_config.json) by its SHA-256.
+// tokenizer_config.json) by its SHA-256, over lines that end in a line feed.
 //
 // Errors:
 //   NOT_FOUND            there is no template (a base model)
-//   FAILED_PRECONDITION  an unknown template; the message says how to choose
-//                        one by --chat-format
+//   FAILED_PRECONDITION  an unknown template: it is never rendered as another
+//                        one unasked. The message says which format it
+//                        resembles, and how to choose one by --chat-format
 absl::StatusOr<ChatFormat> DetectChatFormat(const std::string& directory);
 
 // A conversation as clients send it: "messages", and optionally "tools",

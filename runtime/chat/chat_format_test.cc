@@ -4,8 +4,10 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <sstream>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "gtest/gtest.h"
 
 namespace facet {
@@ -207,14 +209,49 @@ TEST_F(DetectChatFormatTest, AnUnknownTemplateSaysHowToChoose) {
               std::string::npos);
   }
   // The file of its own counts first.
-  Write("chat_template.jinja", "abc");
+  Write("chat_template.jinja", "abc\n");
   const auto status = DetectChatFormat(directory_).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_NE(
-      status.message().find("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb4"
-                            "10ff61f20015ad"),
+      status.message().find("edeaaff3f1774ad2888673770c6d64097e391bc362d7d6fb34"
+                            "982ddf0efd18cb"),
       std::string::npos)
       << status;
+}
+
+std::string DemoTemplate() {
+  std::ifstream file("deploy/demo-model/chat_template.jinja");
+  std::stringstream text;
+  text << file.rdbuf();
+  EXPECT_FALSE(text.str().empty());
+  return text.str();
+}
+
+TEST_F(DetectChatFormatTest, HowLinesEndMakesNoDifference) {
+  std::string text = DemoTemplate();
+  for (int form = 0; form < 3; ++form) {
+    if (form == 1) text = absl::StrReplaceAll(text, {{"\n", "\r\n"}});
+    if (form == 2) text.erase(text.find_last_not_of("\r\n") + 1);
+    Write("chat_template.jinja", text);
+    const auto format = DetectChatFormat(directory_);
+    ASSERT_TRUE(format.ok()) << format.status();
+    EXPECT_EQ(*format, ChatFormat::kCurrent);
+  }
+}
+
+TEST_F(DetectChatFormatTest, ATemplateThatDiffersIsRefusedWithWhatItResembles) {
+  const std::string demo = DemoTemplate();
+  const std::pair<std::string, const char*> kCases[] = {
+      {absl::StrReplaceAll(demo, {{"<turn|>", "<turn|> "}}), "\"current\""},
+      {absl::StrReplaceAll(demo, {{"tool_call_id", "id"}}), "\"interleaved\""},
+      {"{{ '<|turn>user' + messages[0].content }}", "\"original\""},
+      {"<|im_start|>{{ messages }}", "garbled"}};
+  for (const auto& [text, said] : kCases) {
+    Write("chat_template.jinja", text);
+    const auto status = DetectChatFormat(directory_).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_NE(status.message().find(said), std::string::npos) << status;
+  }
 }
 
 }  // namespace

@@ -7,7 +7,9 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "kernels/base/status_macros.h"
 #include "runtime/chat/chat_format.h"
 
@@ -45,6 +47,34 @@ std::string Sha256(const std::string& text) {
   }
   return absl::BytesToHexString(
       absl::string_view(reinterpret_cast<const char*>(digest), size));
+}
+
+// `text` in the form whose hash counts: how lines end makes no difference to
+// what a template gives, nor does a line break at its very end.
+std::string WithPlainLineEnds(absl::string_view text) {
+  std::string plain = absl::StrReplaceAll(text, {{"\r\n", "\n"}});
+  if (!absl::EndsWith(plain, "\n")) plain += '\n';
+  return plain;
+}
+
+// What to say of a template that is not one of ours: by what it reads and
+// writes, the published one it goes back to, if any. That is a hint: only the
+// hash says that they give the same text.
+std::string Resemblance(absl::string_view text) {
+  if (!absl::StrContains(text, "<|turn>")) {
+    return "it never writes <|turn>, so it follows no format of Gemma 4, and "
+           "conversations would be garbled";
+  }
+  ChatFormat format = ChatFormat::kOriginal;
+  const char* reads = "reads neither tool_call_id nor reasoning_content";
+  if (absl::StrContains(text, "tool_call_id")) {
+    format = ChatFormat::kCurrent;
+    reads = "reads tool_call_id";
+  } else if (absl::StrContains(text, "reasoning_content")) {
+    format = ChatFormat::kInterleaved;
+    reads = "reads reasoning_content but not tool_call_id";
+  }
+  return absl::StrCat("it ", reads, ", as \"", Name(format), "\" does");
 }
 
 // None when there is no such file; an error when it is too large.
@@ -101,13 +131,14 @@ absl::StatusOr<ChatFormat> DetectChatFormat(const std::string& directory) {
                      ": no chat_template.jinja and no chat_template in "
                      "tokenizer_config.json: a base model has no chat format"));
   }
-  const std::string sha256 = Sha256(*text);
+  const std::string sha256 = Sha256(WithPlainLineEnds(*text));
   for (const KnownTemplate& known : kKnownTemplates) {
     if (sha256 == known.sha256) return known.format;
   }
   return absl::FailedPreconditionError(
       absl::StrCat(source, ": unknown chat template (SHA-256 ", sha256,
-                   "); choose the format it follows by "
+                   "): ", Resemblance(*text),
+                   "; compare them and choose the format it follows by "
                    "--chat-format=original, interleaved or current"));
 }
 
