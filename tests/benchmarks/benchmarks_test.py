@@ -7,6 +7,7 @@ import os
 import struct
 import sys
 import tempfile
+import time
 import unittest
 import xml.etree.ElementTree as ElementTree
 
@@ -71,7 +72,8 @@ def read_gguf(path):
         size = {0: 4, 30: 2}[kind]
         for extent in shape:
             size *= extent
-        tensors[name] = (kind, shape, data[start + offset:start + offset + size])
+        begin = start + offset
+        tensors[name] = (kind, shape, data[begin:begin + size])
     return pairs, tensors
 
 
@@ -231,9 +233,9 @@ class ReportTest(unittest.TestCase):
 
 class SvgTest(unittest.TestCase):
     def test_bars_are_as_long_as_their_values(self):
-        chart = ElementTree.fromstring(svg.bar_chart("a < b", "s", [
-            ("model", [svg.Bar("x", 2.0, 2.0, 2.0), svg.Bar("y", 1.0, 1.0, 1.0)]),
-        ]))
+        pair = [svg.Bar("x", 2.0, 2.0, 2.0), svg.Bar("y", 1.0, 1.0, 1.0)]
+        chart = ElementTree.fromstring(
+            svg.bar_chart("a < b", "s", [("model", pair)]))
         bars = [float(bar.get("width"))
                 for bar in chart.iter("{http://www.w3.org/2000/svg}rect")][1:]
         self.assertEqual(bars[0], 2 * bars[1])
@@ -250,7 +252,8 @@ class SvgTest(unittest.TestCase):
                 self.assertLessEqual(float(element.get(name, 0)), height)
 
     def test_numbers_have_three_figures_that_count(self):
-        self.assertEqual([svg.number(x) for x in (2405.4, 10.68, 0.2049, 0.031)],
+        values = 2405.4, 10.68, 0.2049, 0.031
+        self.assertEqual([svg.number(value) for value in values],
                          ["2405", "10.7", "0.205", "0.031"])
 
 
@@ -278,16 +281,32 @@ class CompareTest(unittest.TestCase):
         self.assertEqual(skipped, {"b": "no such thing"})
 
     def test_a_peer_that_is_not_installed_is_skipped(self):
-        peer = engines.Peer("peer", "/nonexistent", "llama_cpp_peer.py", "m", 1)
+        peer = engines.Peer("peer", "/nonexistent", "llama_cpp_peer.py", "m", 1,
+                            timeout=60)
         with self.assertRaisesRegex(engines.Unavailable, "setup.sh"):
             peer.measure(CONDITIONS[0].request)
+
+    def test_an_engine_that_does_not_end_is_ended_with_what_it_started(self):
+        with self.assertRaisesRegex(engines.Unavailable, "within 0.2 s"):
+            engines.run(["/bin/sh", "-c", "sleep 1000 & wait"], timeout=0.2)
+
+    def test_what_an_engine_says_last_is_why_it_is_skipped(self):
+        with self.assertRaisesRegex(engines.Unavailable, "^no such thing$"):
+            engines.run(["/bin/sh", "-c", "echo no such thing >&2; exit 2"],
+                        timeout=60)
+
+    def test_a_busy_machine_is_waited_for_no_longer_than_asked(self):
+        started = time.monotonic()
+        process.wait_for_quiet(pressure=-1, patience=0.1, pause=0.05)
+        self.assertGreaterEqual(time.monotonic() - started, 0.1)
 
     def test_results_of_other_conditions_stay(self):
         options = compare.parse_arguments(["--model=m"])
         fake = [FakeEngine("a", [])]
         answer = [{"a": {"value": 1.0, "version": "1", "isa": "none",
                          "limits": {"read": 9.0}}}]
-        first = compare.merged({}, options, "m", fake, CONDITIONS[1], answer, {})
+        first = compare.merged({}, options, "m", fake, CONDITIONS[1], answer,
+                               {})
         both = compare.merged(first, options, "m", fake, CONDITIONS[0], answer,
                               {})
         self.assertEqual([each["key"] for each in both["conditions"]],

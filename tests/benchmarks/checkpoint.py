@@ -22,7 +22,7 @@ def read_json(directory, name):
 
 
 def text_config(directory):
-    """The config of the text model, whether or not it stands in a larger one."""
+    """The config of the text model, whether or not it stands in another."""
     config = read_json(directory, "config.json")
     return config.get("text_config", config)
 

@@ -6,8 +6,8 @@
 
 Each condition (conditions.py) is measured in rounds: every engine in turn, each
 time in a process of its own, so that neighbours in time can be compared. What
-came out goes to docs/plots/MODEL.json, condition by condition; what was there of
-other conditions stays. Then report.py makes tables and plots of all that.
+came out goes to docs/plots/MODEL.json, condition by condition; what was there
+of other conditions stays. Then report.py makes tables and plots of all that.
 """
 
 import argparse
@@ -24,6 +24,9 @@ import engines
 import process
 import report
 from conditions import CONDITIONS
+
+# More CPU pressure than this is not quiet.
+_QUIET = 0.1
 
 _REPOSITORY = os.path.normpath(
     os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
@@ -53,6 +56,11 @@ def parse_arguments(arguments):
                         default=len(os.sched_getaffinity(0)),
                         help="of each engine; default: all CPUs")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--timeout", type=float, default=300,
+                        help="seconds that an engine has for one figure")
+    parser.add_argument("--patience", type=float, default=60,
+                        help="seconds that each round waits for a quiet "
+                        "machine before it begins anyway")
     parser.add_argument("--conditions", type=lambda text: text.split(","),
                         help="some of " + ",".join(c.key for c in CONDITIONS))
     parser.add_argument("--engines", type=lambda text: text.split(","),
@@ -105,25 +113,26 @@ def all_engines(options, model):
     llama = python("llama_cpp")
     gguf = gguf_of(model, options.cache) if os.path.exists(llama) else ""
     transformers = python("transformers")
-    threads = options.threads
+    run = (options.threads, options.timeout)
     return [
-        engines.Facet("facet", options.facet, model, threads),
-        engines.Peer("llama.cpp", llama, "llama_cpp_peer.py", gguf, threads),
-        engines.Facet("facet bf16", options.facet, model, threads,
+        engines.Facet("facet", options.facet, model, *run),
+        engines.Peer("llama.cpp", llama, "llama_cpp_peer.py", gguf, *run),
+        engines.Facet("facet bf16", options.facet, model, *run,
                       ["--activations=bf16", "--kv-format=bf16"]),
         # Loading takes it far longer than what is measured, hence once.
         engines.Peer("transformers bf16", transformers, "transformers_peer.py",
-                     model, threads, ["bfloat16"], rounds=1),
+                     model, *run, ["bfloat16"], rounds=1),
         engines.Peer("transformers f32", transformers, "transformers_peer.py",
-                     model, threads, ["float32"], rounds=1),
+                     model, *run, ["float32"], rounds=1),
     ]
 
 
-def measure(condition, chosen_engines, rounds):
+def measure(condition, chosen_engines, rounds, patience=0):
     """(rounds, {engine: why it was skipped}) of one condition."""
     taken, skipped = [], {}
     for index in range(rounds):
         answers = {}
+        process.wait_for_quiet(_QUIET, patience)
         for engine in chosen_engines:
             if engine.name in skipped or index >= (engine.rounds or rounds):
                 continue
@@ -213,7 +222,8 @@ def main(arguments):
     for file in checkpoint.weight_files(model):
         process.read_through(file)
     for condition in wanted:
-        taken, skipped = measure(condition, chosen_engines, options.rounds)
+        taken, skipped = measure(condition, chosen_engines, options.rounds,
+                                 options.patience)
         result = merged(result, options, name, chosen_engines, condition,
                         taken, skipped)
         with open(path, "w", encoding="utf-8") as file:

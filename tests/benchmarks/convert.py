@@ -97,8 +97,9 @@ def tensor_entries(directory, config):
 
 
 def _rope_divisors(config):
-    """Divisors of the global layers' rotation frequencies, one for each pair of
-    a head's values: pairs that the model does not rotate are slowed to a stop."""
+    """Divisors of the global layers' rotation frequencies, one for each pair
+    of a head's values: pairs that the model leaves alone are slowed to a stop.
+    """
     pairs = config["global_head_dim"] // 2
     rope = config["rope_parameters"]["full_attention"]
     rotated = int(rope.get("partial_rotary_factor", 1.0) * pairs)

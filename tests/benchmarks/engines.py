@@ -3,9 +3,11 @@ its own and says what came out."""
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 
 import conditions
 import process
@@ -58,13 +60,25 @@ def facet_figure(request):
 _ENVIRONMENT = {**os.environ, "GGML_NO_BACKTRACE": "1"}
 
 
-def _run(command):
-    """(standard output, most bytes resident) of a command."""
+def run(command, timeout):
+    """(standard output, most bytes resident) of a command that is ended, with
+    all that it started, after `timeout` seconds."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(command, stdout=out, stderr=errors,
-                                 env=_ENVIRONMENT)
-        _, status, usage = os.wait4(child.pid, 0)
+                                 env=_ENVIRONMENT, start_new_session=True)
+        timer = threading.Timer(
+            timeout, lambda: os.killpg(child.pid, signal.SIGKILL))
+        timer.start()
+        try:
+            _, status, usage = os.wait4(child.pid, 0)
+        except BaseException:
+            os.killpg(child.pid, signal.SIGKILL)
+            raise
+        finally:
+            timer.cancel()
         child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode == -signal.SIGKILL:
+            raise Unavailable(f"no result within {timeout:g} s")
         out.seek(0)
         errors.seek(0)
         if child.returncode != 0:
@@ -78,16 +92,17 @@ class Facet:
     ours = True
     rounds = None  # all
 
-    def __init__(self, name, binary, model, threads, flags=()):
+    def __init__(self, name, binary, model, threads, timeout, flags=()):
         self.name = name
+        self._timeout = timeout
         self._command = [binary, "bench", f"--model={model}", "--json",
                          "--repeat=1", *flags]
         self._threads = threads
 
     def measure(self, request):
         threads = 1 if request.get("workers", 1) > 1 else self._threads
-        out, peak_bytes = _run(self._command + facet_arguments(request)
-                               + [f"--threads={threads}"])
+        out, peak_bytes = run(self._command + facet_arguments(request)
+                               + [f"--threads={threads}"], self._timeout)
         report = json.loads(out)
         figures = {(figure["group"], figure["name"]): figure
                    for figure in report["figures"]}
@@ -114,9 +129,10 @@ class Facet:
 class Peer:
     ours = False
 
-    def __init__(self, name, python, script, model, threads, arguments=(),
-                 rounds=None):
+    def __init__(self, name, python, script, model, threads, timeout,
+                 arguments=(), rounds=None):
         self.name = name
+        self._timeout = timeout
         self.rounds = rounds
         self._python = python
         self._start = [python, os.path.join(_HERE, script), model, str(threads)]
@@ -126,7 +142,8 @@ class Peer:
         if not os.path.exists(self._python):
             raise Unavailable(f"not installed: no {self._python}; "
                               "tests/benchmarks/setup.sh installs it")
-        out, _ = _run(self._start + [json.dumps(request)] + self._end)
+        out, _ = run(self._start + [json.dumps(request)] + self._end,
+                      self._timeout)
         answer = json.loads(out.splitlines()[-1])
         if "unavailable" in answer:
             raise Unavailable(answer["unavailable"])
@@ -158,6 +175,6 @@ def take(engine, condition: conditions.Condition, clock):
     with BusyProcesses(condition.busy):
         answer = engine.measure(condition.request)
     if pressure is not None:
-        answer["cpu_pressure"] = (
-            (process.cpu_pressure_seconds() - pressure) / (clock() - start))
+        waited = process.cpu_pressure_seconds() - pressure
+        answer["cpu_pressure"] = waited / (clock() - start)
     return answer

@@ -163,7 +163,7 @@ MEASURES = {
 
 
 def _loaded_library(name):
-    """The library that this process has already, whatever copy of it that is."""
+    """The library that this process has already, whatever copy that is."""
     with open("/proc/self/maps", encoding="utf-8") as maps:
         for line in maps:
             path = line.split(maxsplit=5)[-1].rstrip()

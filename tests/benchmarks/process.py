@@ -1,7 +1,8 @@
-"""What Linux says of a process and its files."""
+"""What Linux says of a process, its files and the machine."""
 
 import os
 import resource
+import time
 
 
 def memory():
@@ -40,3 +41,17 @@ def cpu_pressure_seconds():
             return int(file.readline().rsplit("total=", 1)[1]) / 1e6
     except (OSError, IndexError, ValueError):
         return None
+
+
+def wait_for_quiet(pressure, patience, pause=5):
+    """Waits until threads waited for a CPU at most `pressure` of the last
+    `pause` seconds, for at most `patience` seconds."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        before, start = cpu_pressure_seconds(), time.monotonic()
+        if before is None:
+            return
+        time.sleep(pause)
+        waited = cpu_pressure_seconds() - before
+        if waited <= pressure * (time.monotonic() - start):
+            return
