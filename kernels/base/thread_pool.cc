@@ -42,6 +42,7 @@ int64_t TakeLast(std::atomic<uint64_t>& bounds) {
 ThreadPool::ThreadPool(int num_threads, std::vector<int> cpus)
     : num_threads_(num_threads),
       own_(new Own[num_threads]),
+      ahead_(new AheadList[2 * num_threads]),
       left_(new Left[num_threads]) {
   for (int i = 1; i < num_threads; ++i) {
     const int cpu = i < static_cast<int>(cpus.size()) ? cpus[i] : -1;
@@ -67,6 +68,7 @@ void ThreadPool::WorkerLoop(int thread) {
     if (body_ == nullptr) return;
     (*body_)(thread);
     own.done.Set(region);
+    Fetch(thread, region, [&] { return region_.value() == region; });
   }
 }
 
@@ -79,8 +81,41 @@ void ThreadPool::Run(absl::FunctionRef<void(int)> body) {
   const uint32_t before = region_.value();
   region_.Set(before + 1);
   body(0);
+  Fetch(0, before + 1, [&] {
+    for (int thread = 1; thread < num_threads_; ++thread) {
+      if (own_[thread].done.value() == before) return true;
+    }
+    return false;
+  });
   for (int thread = 1; thread < num_threads_; ++thread) {
     own_[thread].done.WaitWhile(before, own_[0].spinner);
+  }
+  // All have left the lists of the region before: they are the next one's now.
+  for (int thread = 0; thread < num_threads_; ++thread) {
+    ListOf(thread, before + 2).count = 0;
+  }
+}
+
+void ThreadPool::FetchAhead(int thread, Ahead ahead) {
+  if (num_threads_ == 1) return;  // never waits
+  AheadList& list = ListOf(thread, region_.value() + 1);
+  if (list.count < kMostAhead) list.entries[list.count++] = ahead;
+}
+
+template <typename GoOn>
+void ThreadPool::Fetch(int thread, uint32_t region, GoOn go_on) {
+  constexpr int64_t kLine = 64, kLinesPerLook = 8;
+  const AheadList& list = ListOf(thread, region);
+  for (int i = 0; i < list.count; ++i) {
+    const char* at = static_cast<const char*>(list.entries[i].data);
+    const char* const end = at + list.entries[i].bytes;
+    while (at < end) {
+      if (!go_on()) return;
+      for (int line = 0; line < kLinesPerLook && at < end;
+           ++line, at += kLine) {
+        __builtin_prefetch(at, /*rw=*/0, /*locality=*/2);
+      }
+    }
   }
 }
 
@@ -107,9 +142,8 @@ void ThreadPool::ParallelDynamic(int64_t count,
     return;
   }
   for (int t = 0; t < num_threads_; ++t) {
-    left_[t].bounds.store(
-        Bounds(count * t / num_threads_, count * (t + 1) / num_threads_),
-        std::memory_order_relaxed);
+    left_[t].bounds.store(Bounds(RunBegin(count, t), RunBegin(count, t + 1)),
+                          std::memory_order_relaxed);
   }
   Run([&](int thread) {
     for (int64_t i = TakeFirst(left_[thread].bounds); i >= 0;

@@ -48,6 +48,24 @@ class ThreadPool {
   void ParallelDynamic(int64_t count,
                        absl::FunctionRef<void(int thread, int64_t index)> body);
 
+  // Where the run of `thread`, in [0, num_threads], of `count` begins.
+  int64_t RunBegin(int64_t count, int thread) const {
+    return count * thread / num_threads_;
+  }
+
+  // Bytes for a thread to fetch to its cache. They are not read: nothing
+  // depends on what they hold, but they stay mapped.
+  struct Ahead {
+    const void* data = nullptr;
+    int64_t bytes = 0;
+  };
+  static constexpr int kMostAhead = 4;  // for each thread; others are dropped
+
+  // Adds to what `thread` fetches once it is through with its part of the next
+  // region: while it waits for the others and for the region after that. By the
+  // thread that calls Run().
+  void FetchAhead(int thread, Ahead ahead);
+
  private:
   // What is left of one thread's run: begin in the lower half, end in the
   // upper.
@@ -61,13 +79,28 @@ class ThreadPool {
     Spinner spinner;
   };
 
+  // What one thread fetches after a region; written between regions only.
+  struct AheadList {
+    int count = 0;
+    Ahead entries[kMostAhead];
+  };
+
   void WorkerLoop(int thread);
+  // Fetches what is listed for `thread` behind `region`, until `go_on` is
+  // false.
+  template <typename GoOn>
+  void Fetch(int thread, uint32_t region, GoOn go_on);
+  AheadList& ListOf(int thread, uint32_t region) {
+    return ahead_[2 * thread + region % 2];
+  }
 
   const int num_threads_;
   // Null: the threads end. Written before, and seen with, region_.
   const absl::FunctionRef<void(int)>* body_ = nullptr;
   Signal region_;  // rises by one for each
   const std::unique_ptr<Own[]> own_;
+  // Two for each thread: while it fetches what one says, the other is written.
+  const std::unique_ptr<AheadList[]> ahead_;
   const std::unique_ptr<Left[]> left_;
   std::vector<std::thread> threads_;
 };

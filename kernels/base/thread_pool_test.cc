@@ -55,5 +55,21 @@ TEST(ThreadPoolTest, OthersTakeWhatASlowThreadHasLeft) {
   EXPECT_EQ(done, kCount);
 }
 
+// Lists are written by one thread while others go through those before.
+TEST(ThreadPoolTest, FetchingAheadChangesNoResult) {
+  ThreadPool pool(4);
+  const std::vector<char> bytes(1 << 20);
+  std::vector<int64_t> sums(4);
+  for (int region = 0; region < 2000; ++region) {
+    for (int thread = 0; region % 3 != 0 && thread < 4; ++thread) {
+      for (int i = 0; i < region % 7; ++i) {
+        pool.FetchAhead(thread, {bytes.data() + 4096 * thread, 1000});
+      }
+    }
+    pool.Run([&](int thread) { sums[thread] += region; });
+  }
+  for (int64_t sum : sums) EXPECT_EQ(sum, 1999 * 2000 / 2);
+}
+
 }  // namespace
 }  // namespace facet

@@ -19,18 +19,21 @@ constexpr MatmulVariant kBestFirst[] = {
     {"reference", Isa::kReference, &MatmulReference},
 };
 
-// Bytes of w in one block: with few rows of x, small enough that threads finish
-// together; with many, half of a usual L2, where the rows of x then meet it.
-constexpr int64_t kStreamBytes = int64_t{96} << 10;
-constexpr int64_t kCacheBytes = int64_t{384} << 10;
+// Bytes of w in one block. With few rows of x small, so that threads finish
+// together; with many, so that two blocks and the rows of x that meet them fit
+// a usual second-level cache.
+int64_t BlockBytes(int64_t m) {
+  if (m <= 4) return int64_t{48} << 10;
+  return int64_t{m <= 16 ? 96 : 192} << 10;
+}
 
 int64_t RowsPerBlock(const MatmulArgs& args) {
-  const int64_t matrices = args.up != nullptr ? 2 : 1;
+  const int64_t matrices = args.up != nullptr && args.m > 4 ? 2 : 1;
   const int64_t row_bytes = matrices * args.k * SizeOf(args.w_dtype);
-  const int64_t bytes = args.m <= 16 ? kStreamBytes : kCacheBytes;
-  // Multiples of 12 are whole tiles of every variant.
-  const int64_t rows = bytes / std::max<int64_t>(row_bytes, 1) / 12 * 12;
-  return std::clamp<int64_t>(rows, 12, kMatmulMaxBlock);
+  // Multiples of 6 are whole tiles of every variant.
+  const int64_t rows =
+      BlockBytes(args.m) / std::max<int64_t>(row_bytes, 1) / 6 * 6;
+  return std::clamp<int64_t>(rows, 6, kMatmulMaxBlock);
 }
 
 struct Scratch {
@@ -39,18 +42,77 @@ struct Scratch {
     return values.data();
   }
   std::vector<float> values;
+  const void* fetched = nullptr;  // the block that the last one asked for
+};
+
+struct Block {
+  const void* Rows(const void* w) const {
+    return static_cast<const uint8_t*>(w) +
+           begin * args->w_stride * SizeOf(args->w_dtype);
+  }
+  // What comes before this block asks for its rows of `w`.
+  void Announce(const void* w, MatmulStream& stream) const {
+    stream.next = Rows(w);
+    stream.next_rows = end - begin;
+    stream.next_stride = args->w_stride * SizeOf(args->w_dtype);
+  }
+
+  const MatmulArgs* args;
+  int64_t begin, end;
+};
+
+// All blocks of several problems, one after another.
+class Blocks {
+ public:
+  explicit Blocks(absl::Span<const MatmulArgs> problems) : problems_(problems) {
+    if (problems.size() > kInline) {
+      heap_.resize(problems.size() + 1);
+      first_ = heap_.data();
+    }
+    first_[0] = 0;
+    for (size_t p = 0; p < problems.size(); ++p) {
+      const MatmulArgs& args = problems[p];
+      FACET_DCHECK(args.segments >= 1 && args.k % args.segments == 0);
+      const int64_t rows = RowsPerBlock(args);
+      first_[p + 1] = first_[p] + (args.m > 0 ? (args.n + rows - 1) / rows : 0);
+    }
+  }
+  Blocks(const Blocks&) = delete;
+  Blocks& operator=(const Blocks&) = delete;
+
+  int64_t count() const { return first_[problems_.size()]; }
+
+  Block At(int64_t index) const {
+    const size_t p =
+        std::upper_bound(first_, first_ + problems_.size() + 1, index) -
+        first_ - 1;
+    const MatmulArgs& args = problems_[p];
+    const int64_t rows = RowsPerBlock(args);
+    const int64_t begin = (index - first_[p]) * rows;
+    return {&args, begin, std::min(args.n, begin + rows)};
+  }
+
+ private:
+  static constexpr int kInline = 8;
+
+  const absl::Span<const MatmulArgs> problems_;
+  int64_t inline_[kInline + 1];
+  std::vector<int64_t> heap_;
+  int64_t* first_ = inline_;  // first_[p]: the blocks before problem p
 };
 
 // Rows of x between a product and its gate: what both wrote is still in the
 // cache when they meet.
 constexpr int64_t kGatedRows = 64;
 
-// Rows [begin, end) of w and up. `scratch` has kGatedRows * (end - begin)
-// floats behind those of a variant's call.
-void RunGated(const MatmulVariant& variant, const MatmulArgs& args,
-              int64_t begin, int64_t end, float* scratch) {
+// The block's rows of w and of up. `scratch` has kGatedRows floats for each row
+// behind those of a variant's call.
+void RunGated(const MatmulVariant& variant, const Block& block,
+              const MatmulStream& stream, float* scratch) {
+  const MatmulArgs& args = *block.args;
   FACET_DCHECK(args.segments == 1);
-  const int64_t columns = end - begin;
+  const int64_t begin = block.begin;
+  const int64_t columns = block.end - begin;
   float* up = scratch + MatmulScratchFloats(args);
   MatmulArgs part = args;
   for (int64_t m = 0; m < args.m; m += kGatedRows) {
@@ -64,12 +126,15 @@ void RunGated(const MatmulVariant& variant, const MatmulArgs& args,
     part.w = args.w;
     part.y = gate;
     part.y_stride = args.y_stride;
-    variant.run(part, begin, end, scratch);
-    part.w = static_cast<const uint8_t*>(args.up) +
-             begin * args.w_stride * SizeOf(args.w_dtype);
+    MatmulStream until_up = {.fetched = stream.fetched || m > 0};
+    if (m == 0) block.Announce(args.up, until_up);
+    variant.run(part, begin, block.end, until_up, scratch);
+    part.w = block.Rows(args.up);
     part.y = up;
     part.y_stride = columns;
-    variant.run(part, 0, columns, scratch);
+    MatmulStream until_next = m + part.m < args.m ? MatmulStream() : stream;
+    until_next.fetched = true;
+    variant.run(part, 0, columns, until_next, scratch);
     GatedGeluArgs gelu;
     gelu.rows = part.m;
     gelu.width = columns;
@@ -88,44 +153,65 @@ absl::Span<const MatmulVariant> MatmulVariants() {
 }
 
 int64_t MatmulScratchFloats(const MatmulArgs& args) {
-  return args.segments * 4 * kMatmulMaxBlock + 4 * args.k;
+  return kMatmulMaxStrip *
+         ((args.segments + 16) * kMatmulMaxBlock + kMatmulMaxPiece + args.k);
 }
 
 bool MatmulUsesBf16DotProduct() { return ActiveIsa() == Isa::kAvx512Bf16; }
 
 void Matmul(absl::Span<const MatmulArgs> problems, ThreadPool& pool) {
   const MatmulVariant& variant = ActiveVariant(kBestFirst);
-  // first[p]: the number of blocks before problem p.
-  constexpr int kInline = 8;
-  int64_t inline_first[kInline + 1];
-  std::vector<int64_t> heap_first;
-  int64_t* first = inline_first;
-  if (problems.size() > kInline) {
-    heap_first.resize(problems.size() + 1);
-    first = heap_first.data();
-  }
-  first[0] = 0;
-  for (size_t p = 0; p < problems.size(); ++p) {
-    const MatmulArgs& args = problems[p];
-    FACET_DCHECK(args.segments >= 1 && args.k % args.segments == 0);
-    const int64_t rows = RowsPerBlock(args);
-    first[p + 1] = first[p] + (args.m > 0 ? (args.n + rows - 1) / rows : 0);
-  }
-  pool.ParallelDynamic(first[problems.size()], [&](int, int64_t block) {
+  const Blocks blocks(problems);
+  const int64_t count = blocks.count();
+  pool.ParallelDynamic(count, [&](int thread, int64_t index) {
     static thread_local Scratch scratch;
-    const size_t p =
-        std::upper_bound(first, first + problems.size() + 1, block) - first - 1;
-    const MatmulArgs& args = problems[p];
-    const int64_t rows = RowsPerBlock(args);
-    const int64_t begin = (block - first[p]) * rows;
-    const int64_t end = std::min(args.n, begin + rows);
+    const Block block = blocks.At(index);
+    const MatmulArgs& args = *block.args;
+    MatmulStream stream;
+    stream.fetched = scratch.fetched == block.Rows(args.w);
+    // Blocks taken from another thread's run come in no order.
+    if (index >= pool.RunBegin(count, thread) &&
+        index + 1 < pool.RunBegin(count, thread + 1)) {
+      const Block next = blocks.At(index + 1);
+      next.Announce(next.args->w, stream);
+    }
+    scratch.fetched = stream.next;
     if (args.up != nullptr) {
-      RunGated(variant, args, begin, end,
-               scratch.Get(MatmulScratchFloats(args) + kGatedRows * rows));
+      RunGated(variant, block, stream,
+               scratch.Get(MatmulScratchFloats(args) +
+                           kGatedRows * (block.end - block.begin)));
     } else {
-      variant.run(args, begin, end, scratch.Get(MatmulScratchFloats(args)));
+      variant.run(args, block.begin, block.end, stream,
+                  scratch.Get(MatmulScratchFloats(args)));
     }
   });
+}
+
+void FetchWeightsAhead(absl::Span<const MatmulArgs> products,
+                       ThreadPool& pool) {
+  // As much as a thread brings in while it waits, and well below the caches
+  // that it is brought to.
+  constexpr int64_t kMostBytes = int64_t{192} << 10;
+  const Blocks blocks(products);
+  const int64_t count = blocks.count();
+  for (int thread = 0; thread < pool.num_threads(); ++thread) {
+    int64_t bytes = 0;
+    const int64_t end = pool.RunBegin(count, thread + 1);
+    for (int64_t i = pool.RunBegin(count, thread);
+         i < end && bytes < kMostBytes; ++i) {
+      const Block block = blocks.At(i);
+      const MatmulArgs& args = *block.args;
+      // Rows that lie apart are somebody else's in between.
+      if (args.w_stride != args.k) break;
+      const int64_t size =
+          (block.end - block.begin) * args.k * SizeOf(args.w_dtype);
+      pool.FetchAhead(thread, {block.Rows(args.w), size});
+      bytes += size;
+      if (args.up == nullptr) continue;
+      pool.FetchAhead(thread, {block.Rows(args.up), size});
+      bytes += size;
+    }
+  }
 }
 
 }  // namespace facet

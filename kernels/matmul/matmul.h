@@ -46,9 +46,22 @@ struct MatmulArgs {
 // REQUIRES: shapes, dtypes and segments as above.
 void Matmul(absl::Span<const MatmulArgs> problems, ThreadPool& pool);
 
+// What Matmul(products) will read first: threads fetch it to their caches while
+// they wait behind the next parallel region. Changes no result; `x` and `y` may
+// be anything.
+void FetchWeightsAhead(absl::Span<const MatmulArgs> products, ThreadPool& pool);
+
 // Whether `bf16_inputs` products of this process go through a dot-product
 // instruction, which adds in an order that others can't repeat cheaply.
 bool MatmulUsesBf16DotProduct();
+
+// Which weights come next, so that they can be asked for in time.
+struct MatmulStream {
+  bool fetched = false;        // this block's were asked for already
+  const void* next = nullptr;  // the next block's first row; null: none
+  int64_t next_rows = 0;
+  int64_t next_stride = 0;  // bytes
+};
 
 // One implementation of the rows [n_begin, n_end) of one problem.
 struct MatmulVariant {
@@ -56,7 +69,7 @@ struct MatmulVariant {
   Isa isa;
   // `scratch` has MatmulScratchFloats(args) floats.
   void (*run)(const MatmulArgs& args, int64_t n_begin, int64_t n_end,
-              float* scratch);
+              const MatmulStream& stream, float* scratch);
 };
 
 // Every variant this machine runs, best first; the last is the reference.

@@ -5,13 +5,14 @@
 namespace facet {
 
 void MatmulAvx512Bf16(const MatmulArgs& args, int64_t n_begin, int64_t n_end,
-                      float* scratch) {
+                      const MatmulStream& stream, float* scratch) {
   if (args.w_dtype == DType::kBF16 && args.bf16_inputs) {
-    FACET_SIMD::MatmulBlock<BF16, BF16>(args, n_begin, n_end, scratch);
+    FACET_SIMD::MatmulBlock<BF16, BF16>(args, n_begin, n_end, stream, scratch);
   } else if (args.w_dtype == DType::kBF16) {
-    FACET_SIMD::MatmulBlock<float, BF16>(args, n_begin, n_end, scratch);
+    FACET_SIMD::MatmulBlock<float, BF16>(args, n_begin, n_end, stream, scratch);
   } else {
-    FACET_SIMD::MatmulBlock<float, float>(args, n_begin, n_end, scratch);
+    FACET_SIMD::MatmulBlock<float, float>(args, n_begin, n_end, stream,
+                                          scratch);
   }
 }
 

@@ -37,7 +37,7 @@ float Dot(const MatmulArgs& args, const float* x, int64_t row, int64_t begin,
 }  // namespace
 
 void MatmulReference(const MatmulArgs& args, int64_t n_begin, int64_t n_end,
-                     float*) {
+                     const MatmulStream&, float*) {
   const int64_t part = args.k / args.segments;
   for (int64_t i = 0; i < args.m; ++i) {
     const int64_t x_row = args.x_rows != nullptr ? args.x_rows[i] : i;

@@ -1,283 +1,21 @@
-// The loops of the AVX2 and AVX-512 variants: register tiles of MR rows of x by
-// NR rows of w, each output a vector of lanes that walks k. A tile reads both
-// operands along k as they lie in memory, so nothing is packed or transposed
-// and the mapped checkpoint stays the only copy of the weights.
+// A block of rows of w against all rows of x, for the AVX2 and AVX-512
+// variants: x in strips of up to kTileM rows, each strip by all tiles of the
+// block.
 //
-// AVX-512: 4 x 6 tiles, one register per output (24 of 32). AVX2 would need two
-// registers per output; instead each tile runs twice, over lanes 0-7 and 8-15
-// of every 16 k, as 4 x 3 tiles (12 of 16 registers).
+// A block is read from memory once and found in the second-level cache by the
+// strips behind the first. So that memory works while they compute, the strips
+// of one block ask for the next one, a share each.
 #ifndef FACET_KERNELS_MATMUL_MATMUL_SIMD_H_
 #define FACET_KERNELS_MATMUL_MATMUL_SIMD_H_
 
 #include "kernels/base/simd.h"
+#include "kernels/matmul/matmul_tile.h"
 #include "kernels/matmul/matmul_variants.h"
 
 namespace facet {
 namespace FACET_SIMD {
 
-// Sums of four vectors' 8 lanes each, in ReduceAdd()'s order.
-FACET_INLINE __m128 Reduce4(__m256 a, __m256 b, __m256 c, __m256 d) {
-  const auto fold = [](__m256 v) {
-    return _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-  };
-  __m128 r0 = fold(a), r1 = fold(b), r2 = fold(c), r3 = fold(d);
-  _MM_TRANSPOSE4_PS(r0, r1, r2, r3);
-  return _mm_add_ps(_mm_add_ps(r0, r2), _mm_add_ps(r1, r3));
-}
-
-// out[i * out_stride + j] = the sum of folded[i * NR + j].
-template <int MR, int NR>
-FACET_INLINE void ReduceTile(const __m256* folded, float* out,
-                             int64_t out_stride) {
-  constexpr int kCount = MR * NR;
-  alignas(16) float sums[(kCount + 3) / 4 * 4];
-#pragma GCC unroll 8
-  for (int q = 0; q < kCount; q += 4) {
-    const __m256 z = _mm256_setzero_ps();
-    _mm_store_ps(sums + q,
-                 Reduce4(folded[q], q + 1 < kCount ? folded[q + 1] : z,
-                         q + 2 < kCount ? folded[q + 2] : z,
-                         q + 3 < kCount ? folded[q + 3] : z));
-  }
-#pragma GCC unroll 4
-  for (int i = 0; i < MR; ++i) {
-#pragma GCC unroll 6
-    for (int j = 0; j < NR; ++j) out[i * out_stride + j] = sums[i * NR + j];
-  }
-}
-
-// Brings 64 bytes to the second-level cache, `ahead` weights behind the ones
-// being used. With few rows of x the weights stream from memory and the
-// hardware does not follow several short streams; the first level is left to x
-// (on Zen 4 a third faster than prefetching there, and a tenth faster than line
-// by line across rows).
-template <typename W>
-FACET_INLINE void PrefetchAhead(const W* weights, int64_t ahead) {
-  _mm_prefetch(reinterpret_cast<const char*>(weights + ahead), _MM_HINT_T1);
-}
-
-// Whole tiles of rows that are at least kAheadBytes: how far ahead to prefetch.
-template <typename W>
-FACET_INLINE int64_t WeightsAhead(int tile_rows, int64_t row_weights,
-                                  int64_t w_stride) {
-  constexpr int64_t kAheadBytes = 8 << 10;
-  const int64_t tile_bytes =
-      tile_rows * row_weights * static_cast<int64_t>(sizeof(W));
-  const int64_t tiles = (kAheadBytes + tile_bytes - 1) / tile_bytes;
-  return tiles * tile_rows * w_stride;
-}
-
-#if defined(__AVX512F__)
-
-inline constexpr int kTileM = 4;
-inline constexpr int kTileN = 6;
-
-template <int MR, int NR, bool kPrefetch, typename W>
-FACET_INLINE void Tile(const float* const* x, const W* w, int64_t w_stride,
-                       int64_t k, int64_t ahead, float* out,
-                       int64_t out_stride) {
-  F32x16 acc[MR][NR];
-#pragma GCC unroll 4
-  for (int i = 0; i < MR; ++i) {
-#pragma GCC unroll 6
-    for (int j = 0; j < NR; ++j) acc[i][j] = Zero();
-  }
-  const auto step = [&](int64_t at) __attribute__((always_inline)) {
-    F32x16 wv[NR];
-#pragma GCC unroll 6
-    for (int j = 0; j < NR; ++j) wv[j] = Load(w + j * w_stride + at);
-#pragma GCC unroll 4
-    for (int i = 0; i < MR; ++i) {
-      const F32x16 xv = Load(x[i] + at);
-#pragma GCC unroll 6
-      for (int j = 0; j < NR; ++j) acc[i][j] = Fma(xv, wv[j], acc[i][j]);
-    }
-  };
-  constexpr int kLine = 64 / sizeof(W);
-  int64_t at = 0;
-  if constexpr (kPrefetch) {
-    for (; at + kLine <= k; at += kLine) {
-#pragma GCC unroll 6
-      for (int j = 0; j < NR; ++j) {
-        PrefetchAhead(w + j * w_stride + at, ahead);
-      }
-#pragma GCC unroll 2
-      for (int s = 0; s < kLine; s += 16) step(at + s);
-    }
-  }
-  for (; at + 16 <= k; at += 16) step(at);
-  if (const int tail = static_cast<int>(k - at); tail > 0) {
-#pragma GCC unroll 6
-    for (int j = 0; j < NR; ++j) {
-      const F32x16 wv = LoadPartial(w + j * w_stride + at, tail);
-#pragma GCC unroll 4
-      for (int i = 0; i < MR; ++i) {
-        acc[i][j] = Fma(LoadPartial(x[i] + at, tail), wv, acc[i][j]);
-      }
-    }
-  }
-  __m256 folded[MR * NR];
-#pragma GCC unroll 4
-  for (int i = 0; i < MR; ++i) {
-#pragma GCC unroll 6
-    for (int j = 0; j < NR; ++j) folded[i * NR + j] = FoldHalves(acc[i][j]);
-  }
-  ReduceTile<MR, NR>(folded, out, out_stride);
-}
-
-#else
-
-inline constexpr int kTileM = 4;
-inline constexpr int kTileN = 3;
-
-FACET_INLINE __m256 Load8(const float* p) { return _mm256_loadu_ps(p); }
-FACET_INLINE __m256 Load8(const BF16* p) {
-  return Widen(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-}
-
-template <int MR, int NR, bool kPrefetch, typename W>
-FACET_INLINE void HalfTile(const float* const* x, const W* w, int64_t w_stride,
-                           int64_t k, int64_t ahead, int64_t half,
-                           __m256* acc) {
-#pragma GCC unroll 12
-  for (int q = 0; q < MR * NR; ++q) acc[q] = _mm256_setzero_ps();
-  constexpr int kLine = 64 / sizeof(W);
-  int64_t at = 0;
-  for (; at + 16 <= k; at += 16) {
-    __m256 wv[NR];
-#pragma GCC unroll 3
-    for (int j = 0; j < NR; ++j) {
-      wv[j] = Load8(w + j * w_stride + at + 8 * half);
-      if constexpr (kPrefetch) {
-        if (at % kLine == 0) PrefetchAhead(w + j * w_stride + at, ahead);
-      }
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < MR; ++i) {
-      const __m256 xv = _mm256_loadu_ps(x[i] + at + 8 * half);
-#pragma GCC unroll 3
-      for (int j = 0; j < NR; ++j) {
-        acc[i * NR + j] = _mm256_fmadd_ps(xv, wv[j], acc[i * NR + j]);
-      }
-    }
-  }
-  if (const int tail = static_cast<int>(k - at); tail > 0) {
-    for (int j = 0; j < NR; ++j) {
-      const F32x16 wv = LoadPartial(w + j * w_stride + at, tail);
-      for (int i = 0; i < MR; ++i) {
-        const F32x16 xv = LoadPartial(x[i] + at, tail);
-        acc[i * NR + j] = half == 0
-                              ? _mm256_fmadd_ps(xv.lo, wv.lo, acc[i * NR + j])
-                              : _mm256_fmadd_ps(xv.hi, wv.hi, acc[i * NR + j]);
-      }
-    }
-  }
-}
-
-// Few rows of x: both halves at once, so that w is read once.
-template <int MR, int NR, bool kPrefetch, typename W>
-FACET_INLINE void Tile(const float* const* x, const W* w, int64_t w_stride,
-                       int64_t k, int64_t ahead, float* out,
-                       int64_t out_stride) {
-  __m256 folded[MR * NR];
-  if constexpr (MR == 1) {
-    F32x16 acc[NR];
-#pragma GCC unroll 3
-    for (int j = 0; j < NR; ++j) acc[j] = Zero();
-    constexpr int kLine = 64 / sizeof(W);
-    int64_t at = 0;
-    for (; at + 16 <= k; at += 16) {
-      const F32x16 xv = Load(x[0] + at);
-#pragma GCC unroll 3
-      for (int j = 0; j < NR; ++j) {
-        if constexpr (kPrefetch) {
-          if (at % kLine == 0) PrefetchAhead(w + j * w_stride + at, ahead);
-        }
-        acc[j] = Fma(xv, Load(w + j * w_stride + at), acc[j]);
-      }
-    }
-    if (const int tail = static_cast<int>(k - at); tail > 0) {
-      const F32x16 xv = LoadPartial(x[0] + at, tail);
-      for (int j = 0; j < NR; ++j) {
-        acc[j] = Fma(xv, LoadPartial(w + j * w_stride + at, tail), acc[j]);
-      }
-    }
-#pragma GCC unroll 3
-    for (int j = 0; j < NR; ++j) folded[j] = FoldHalves(acc[j]);
-  } else {
-    __m256 high[MR * NR];
-    HalfTile<MR, NR, kPrefetch>(x, w, w_stride, k, ahead, 0, folded);
-    HalfTile<MR, NR, false>(x, w, w_stride, k, ahead, 1, high);
-#pragma GCC unroll 12
-    for (int q = 0; q < MR * NR; ++q) {
-      folded[q] = _mm256_add_ps(folded[q], high[q]);
-    }
-  }
-  ReduceTile<MR, NR>(folded, out, out_stride);
-}
-
-#endif
-
 #if defined(__AVX512BF16__)
-
-FACET_INLINE __m512bh LoadBh(const BF16* p) {
-  return reinterpret_cast<__m512bh>(_mm512_loadu_si512(p));
-}
-FACET_INLINE __m512bh LoadBhPartial(const BF16* p, int n) {
-  return reinterpret_cast<__m512bh>(_mm512_maskz_loadu_epi16(
-      static_cast<__mmask32>((uint64_t{1} << n) - 1), p));
-}
-
-// Lane l takes the pair (2 l, 2 l + 1) of every 32 k.
-template <int MR, int NR, bool kPrefetch, typename W>
-FACET_INLINE void Tile(const BF16* const* x, const W* w, int64_t w_stride,
-                       int64_t k, int64_t ahead, float* out,
-                       int64_t out_stride) {
-  __m512 acc[MR][NR];
-#pragma GCC unroll 4
-  for (int i = 0; i < MR; ++i) {
-#pragma GCC unroll 6
-    for (int j = 0; j < NR; ++j) acc[i][j] = _mm512_setzero_ps();
-  }
-  int64_t at = 0;
-  for (; at + 32 <= k; at += 32) {
-    __m512bh wv[NR];
-#pragma GCC unroll 6
-    for (int j = 0; j < NR; ++j) {
-      wv[j] = LoadBh(w + j * w_stride + at);
-      if constexpr (kPrefetch) {
-        PrefetchAhead(w + j * w_stride + at, ahead);
-      }
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < MR; ++i) {
-      const __m512bh xv = LoadBh(x[i] + at);
-#pragma GCC unroll 6
-      for (int j = 0; j < NR; ++j) {
-        acc[i][j] = _mm512_dpbf16_ps(acc[i][j], xv, wv[j]);
-      }
-    }
-  }
-  if (const int tail = static_cast<int>(k - at); tail > 0) {
-    for (int j = 0; j < NR; ++j) {
-      const __m512bh wv = LoadBhPartial(w + j * w_stride + at, tail);
-      for (int i = 0; i < MR; ++i) {
-        acc[i][j] =
-            _mm512_dpbf16_ps(acc[i][j], LoadBhPartial(x[i] + at, tail), wv);
-      }
-    }
-  }
-  __m256 folded[MR * NR];
-#pragma GCC unroll 4
-  for (int i = 0; i < MR; ++i) {
-#pragma GCC unroll 6
-    for (int j = 0; j < NR; ++j) {
-      folded[i * NR + j] = FoldHalves(F32x16{acc[i][j]});
-    }
-  }
-  ReduceTile<MR, NR>(folded, out, out_stride);
-}
-
 FACET_INLINE void RoundRow(const float* x, int64_t k, BF16* out) {
   int64_t at = 0;
   for (; at + 16 <= k; at += 16) {
@@ -287,104 +25,251 @@ FACET_INLINE void RoundRow(const float* x, int64_t k, BF16* out) {
   }
   for (; at < k; ++at) out[at] = ToBF16(x[at]);
 }
-
 #endif
 
 FACET_INLINE void RoundRow(const float* x, int64_t k, float* out) {
   for (int64_t at = 0; at < k; ++at) out[at] = ToFloat(ToBF16(x[at]));
 }
 
-// All tiles of MR rows of x by the rows [0, n) of w, each cut into `segments`
-// parts of `part` along k; the sums of part s go to out + s * segment_stride,
-// [MR, n]. Rows of w are walked as they lie in memory, and what lies `ahead`
-// weights behind each is prefetched.
-template <int MR, bool kPrefetch, typename X, typename W>
-void Strip(const X* const* x, const W* w, int64_t w_stride, int64_t n,
-           int64_t part, int segments, int64_t ahead, float* out,
-           int64_t out_stride, int64_t segment_stride) {
-  const auto tile = [&]<int NR>(int64_t j) __attribute__((always_inline)) {
-    const X* xs[MR];
-    for (int i = 0; i < MR; ++i) xs[i] = x[i];
-    for (int s = 0; s < segments; ++s) {
-      Tile<MR, NR, kPrefetch>(xs, w + j * w_stride + s * part, w_stride, part,
-                              ahead, out + s * segment_stride + j, out_stride);
-      for (int i = 0; i < MR; ++i) xs[i] += part;
+// The rows of a block and behind them those of the next one.
+struct AheadRows {
+  const uint8_t* At(int64_t row) const {
+    if (row >= rows && next != nullptr) {
+      row -= rows;
+      return next + (row < next_rows ? row : next_rows - 1) * next_stride;
     }
-  };
-  int64_t j = 0;
-  for (; j + kTileN <= n; j += kTileN) tile.template operator()<kTileN>(j);
-  for (; j < n; ++j) tile.template operator()<1>(j);
-}
+    return first + (row < rows ? row : rows - 1) * stride;
+  }
 
-template <bool kPrefetch, typename X, typename W>
-FACET_INLINE void StripOf(int rows, const X* const* x, const W* w,
-                          int64_t w_stride, int64_t n, int64_t part,
-                          int segments, float* out, int64_t out_stride,
-                          int64_t segment_stride) {
-  const int64_t ahead = WeightsAhead<W>(kTileN, part * segments, w_stride);
-  switch (rows) {
-    case 1:
-      return Strip<1, kPrefetch>(x, w, w_stride, n, part, segments, ahead, out,
-                                 out_stride, segment_stride);
-    case 2:
-      return Strip<2, kPrefetch>(x, w, w_stride, n, part, segments, ahead, out,
-                                 out_stride, segment_stride);
-    case 3:
-      return Strip<3, kPrefetch>(x, w, w_stride, n, part, segments, ahead, out,
-                                 out_stride, segment_stride);
-    default:
-      return Strip<4, kPrefetch>(x, w, w_stride, n, part, segments, ahead, out,
-                                 out_stride, segment_stride);
+  const uint8_t* first;
+  int64_t rows, stride;  // bytes
+  const uint8_t* next;   // null: none
+  int64_t next_rows, next_stride;
+};
+
+template <typename X, typename W>
+struct StripArgs {
+  const X* x[kTileM];
+  const W* w;
+  int64_t w_stride;
+  int64_t n;     // rows of w
+  int64_t part;  // k of one segment
+  int segments;
+  float* out;  // [segments, kTileM, n]
+  int64_t out_stride, segment_stride;
+  float* carry;   // kTileM * n * 16 floats
+  float* packed;  // kTileM rows of a piece of k
+  AheadRows ahead;
+  int64_t ahead_row;  // the first to ask for
+};
+
+// A strip of MR rows; each tile asks for P rows, the tiles behind the last
+// whole one for one at most.
+template <int MR, int P, typename X, typename W>
+void Strip(const StripArgs<X, W>& strip) {
+  constexpr int NR = kTileN<MR>;
+  TileArgs<MR, X, W> tile;
+  tile.w_stride = strip.w_stride;
+  tile.out_stride = strip.out_stride;
+  const auto run = [&]<int N>(int64_t j, int segment, int64_t from, int64_t to)
+      __attribute__((always_inline)) {
+    const int64_t k = segment * strip.part + from;
+    if constexpr (kTileK<MR> == 0) {
+      for (int i = 0; i < MR; ++i) tile.x[i] = strip.x[i] + k;
+    } else {
+      tile.x[0] = strip.packed;
+    }
+    tile.w = strip.w + j * strip.w_stride + k;
+    tile.k = to - from;
+    tile.ahead_stride = strip.ahead.stride;
+    tile.ahead = strip.ahead.At(strip.ahead_row + j / NR * P + j % NR) +
+                 k * static_cast<int64_t>(sizeof(W));
+    tile.out = strip.out + segment * strip.segment_stride + j;
+    tile.carry = strip.carry + j * MR * 16;
+    tile.first = from == 0;
+    tile.last = to == strip.part;
+    Tile<MR, N, N == NR ? P : P == NR ? 1 : 0>(tile);
+  };
+  if constexpr (kTileK<MR> == 0) {
+    // Along each row of w.
+    const auto whole_rows = [&]<int N>(int64_t j)
+        __attribute__((always_inline)) {
+      for (int s = 0; s < strip.segments; ++s) {
+        run.template operator()<N>(j, s, 0, strip.part);
+      }
+    };
+    int64_t j = 0;
+    for (; j + NR <= strip.n; j += NR) whole_rows.template operator()<NR>(j);
+    for (; j < strip.n; ++j) whole_rows.template operator()<1>(j);
+  } else {
+    for (int s = 0; s < strip.segments; ++s) {
+      for (int64_t from = 0; from < strip.part; from += kTileK<MR>) {
+        const int64_t to =
+            from + kTileK<MR> < strip.part ? from + kTileK<MR> : strip.part;
+        const X* x[MR];
+        for (int i = 0; i < MR; ++i) x[i] = strip.x[i] + s * strip.part + from;
+        PackForHalves<MR>(x, to - from, strip.packed);
+        int64_t j = 0;
+        for (; j + NR <= strip.n; j += NR) {
+          run.template operator()<NR>(j, s, from, to);
+        }
+        for (; j < strip.n; ++j) run.template operator()<1>(j, s, from, to);
+      }
+    }
   }
 }
 
+// The same for rows of f32 that are not part of a product with weights: what
+// lies `ahead` elements behind each row of w is asked for.
+//
+// REQUIRES: part <= kMatmulMaxPiece.
+template <int MR, bool kAsk, typename W>
+void Strip(const float* const* x, const W* w, int64_t w_stride, int64_t n,
+           int64_t part, int segments, int64_t ahead, float* out,
+           int64_t out_stride, int64_t segment_stride) {
+  float packed[kTileK<MR> == 0 ? 1 : MR * kMatmulMaxPiece];
+  StripArgs<float, W> strip;
+  for (int i = 0; i < MR; ++i) strip.x[i] = x[i];
+  strip.w = w;
+  strip.w_stride = w_stride;
+  strip.n = n;
+  strip.part = part;
+  strip.segments = segments;
+  strip.out = out;
+  strip.out_stride = out_stride;
+  strip.segment_stride = segment_stride;
+  strip.carry = nullptr;
+  strip.packed = packed;
+  strip.ahead = {reinterpret_cast<const uint8_t*>(w + ahead),
+                 n,
+                 w_stride * static_cast<int64_t>(sizeof(W)),
+                 nullptr,
+                 0,
+                 0};
+  strip.ahead_row = 0;
+  Strip<MR, kAsk ? kTileN<MR> : 0>(strip);
+}
+
+// `shares`: by how many strips the next block is asked for; 0: not at all.
+// Adds to `ahead_row` the rows that this strip asks for.
+template <int MR, typename X, typename W>
+void StripOf(int shares, StripArgs<X, W>& strip) {
+  constexpr int NR = kTileN<MR>;
+  const int64_t tiles = strip.n / NR;
+  switch (shares) {
+    case 0:
+      return Strip<MR, 0>(strip);
+    case 1:
+      Strip<MR, NR>(strip);
+      strip.ahead_row += strip.n;
+      return;
+    case 2:
+      Strip<MR, (NR + 1) / 2>(strip);
+      strip.ahead_row += tiles * ((NR + 1) / 2);
+      return;
+    default:
+      Strip<MR, (NR + 2) / 3>(strip);
+      strip.ahead_row += tiles * ((NR + 2) / 3);
+  }
+}
+
+template <typename X, typename W>
+void StripOfRows(int rows, int shares, StripArgs<X, W>& strip) {
+  switch (rows) {
+    case 1:
+      return StripOf<1>(shares, strip);
+    case 2:
+      return StripOf<2>(shares, strip);
+    case 3:
+      return StripOf<3>(shares, strip);
+    case 4:
+      return StripOf<4>(shares, strip);
+    default:
+      if constexpr (kTileM > 4) {
+        return StripOf<5>(shares, strip);
+      }
+  }
+}
+
+// At least kAheadBytes of whole tiles.
+template <typename W>
+FACET_INLINE int64_t RowsAhead(int64_t row_weights) {
+  constexpr int kTileRows = 6;
+  constexpr int64_t kAheadBytes = 8 << 10;
+  const int64_t tile_bytes =
+      kTileRows * row_weights * static_cast<int64_t>(sizeof(W));
+  return (kAheadBytes + tile_bytes - 1) / tile_bytes * kTileRows;
+}
+
 // X is float, or BF16 where a dot-product instruction takes pairs.
-// scratch: partial sums [segments, kTileM, n], then rounded rows of x.
+// scratch: partial sums [segments, kTileM, n], carried lanes, rounded rows of
+// x.
 template <typename X, typename W>
 void MatmulBlock(const MatmulArgs& args, int64_t n_begin, int64_t n_end,
-                 float* scratch) {
+                 const MatmulStream& stream, float* scratch) {
   const int64_t n = n_end - n_begin;
-  const int64_t part = args.k / args.segments;
-  const W* w = static_cast<const W*>(args.w) + n_begin * args.w_stride;
   float* partial = scratch;
-  X* rounded = reinterpret_cast<X*>(scratch + args.segments * kTileM * n);
-  for (int64_t m = 0; m < args.m; m += kTileM) {
+  StripArgs<X, W> strip;
+  strip.w = static_cast<const W*>(args.w) + n_begin * args.w_stride;
+  strip.w_stride = args.w_stride;
+  strip.n = n;
+  strip.part = args.k / args.segments;
+  strip.segments = args.segments;
+  strip.segment_stride = kTileM * n;
+  strip.carry = partial + args.segments * kTileM * n;
+  strip.ahead = {reinterpret_cast<const uint8_t*>(strip.w),
+                 n,
+                 args.w_stride * static_cast<int64_t>(sizeof(W)),
+                 static_cast<const uint8_t*>(stream.next),
+                 stream.next_rows,
+                 stream.next_stride};
+  strip.packed = strip.carry + kTileM * n * 16;
+  X* rounded = reinterpret_cast<X*>(strip.packed + kTileM * kMatmulMaxPiece);
+  const int64_t strips = (args.m + kTileM - 1) / kTileM;
+  // A strip that no other has asked for anything reads ahead for itself.
+  const bool alone = strips == 1 || !stream.fetched;
+  strip.ahead_row = alone ? RowsAhead<W>(args.k) : n;
+  const int64_t end_row =
+      stream.next != nullptr ? n + stream.next_rows : int64_t{0};
+  int64_t m = 0;
+  for (int64_t s = 0; s < strips; ++s) {
     const int rows =
-        static_cast<int>(args.m - m < kTileM ? args.m - m : kTileM);
-    const X* x[kTileM];
+        static_cast<int>((args.m - m + strips - s - 1) / (strips - s));
     for (int i = 0; i < rows; ++i) {
       const int64_t row = args.x_rows != nullptr ? args.x_rows[m + i] : m + i;
       const float* source = args.x + row * args.x_stride;
       if (args.bf16_inputs) {
         RoundRow(source, args.k, rounded + i * args.k);
-        x[i] = rounded + i * args.k;
+        strip.x[i] = rounded + i * args.k;
       } else {
-        x[i] = reinterpret_cast<const X*>(source);
+        strip.x[i] = reinterpret_cast<const X*>(source);
       }
     }
     const bool direct = args.segments == 1;
-    float* out = direct ? args.y + m * args.y_stride + n_begin : partial;
-    const int64_t out_stride = direct ? args.y_stride : n;
-    // Later rows of x find w in the cache.
-    if (m == 0) {
-      StripOf<true>(rows, x, w, args.w_stride, n, part, args.segments, out,
-                    out_stride, kTileM * n);
-    } else {
-      StripOf<false>(rows, x, w, args.w_stride, n, part, args.segments, out,
-                     out_stride, kTileM * n);
+    strip.out = direct ? args.y + m * args.y_stride + n_begin : partial;
+    strip.out_stride = direct ? args.y_stride : n;
+    int shares = 1;
+    if (s > 0 || !alone) {
+      const int64_t sharing = alone ? strips - 1 : strips;
+      shares = strip.ahead_row >= end_row ? 0
+               : sharing < 3              ? static_cast<int>(sharing)
+                                          : 3;
     }
-    if (direct) continue;
-    for (int step = 1; step < args.segments; step *= 2) {
-      for (int s = 0; s < args.segments; s += 2 * step) {
-        float* a = partial + s * kTileM * n;
-        const float* b = partial + (s + step) * kTileM * n;
-        for (int64_t q = 0; q < rows * n; ++q) a[q] += b[q];
+    StripOfRows(rows, shares, strip);
+    if (!direct) {
+      for (int step = 1; step < args.segments; step *= 2) {
+        for (int t = 0; t < args.segments; t += 2 * step) {
+          float* a = partial + t * kTileM * n;
+          const float* b = partial + (t + step) * kTileM * n;
+          for (int64_t q = 0; q < rows * n; ++q) a[q] += b[q];
+        }
+      }
+      for (int i = 0; i < rows; ++i) {
+        std::memcpy(args.y + (m + i) * args.y_stride + n_begin, partial + i * n,
+                    n * sizeof(float));
       }
     }
-    for (int i = 0; i < rows; ++i) {
-      std::memcpy(args.y + (m + i) * args.y_stride + n_begin, partial + i * n,
-                  n * sizeof(float));
-    }
+    m += rows;
   }
 }
 

@@ -50,7 +50,7 @@ std::vector<float> RunVariant(const MatmulVariant& variant, MatmulArgs args,
                               const std::vector<float>& y) {
   std::vector<float> scratch(MatmulScratchFloats(args));
   for (int64_t n = 0; n < args.n; n += 96) {
-    variant.run(args, n, std::min(args.n, n + 96), scratch.data());
+    variant.run(args, n, std::min(args.n, n + 96), {}, scratch.data());
   }
   return y;
 }
