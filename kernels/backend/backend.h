@@ -27,6 +27,10 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
+  // What the operation after the next one will multiply by: its weights may be
+  // fetched to a cache while threads wait for each other. Changes no result.
+  virtual void FetchAhead(absl::Span<const MatmulArgs> products) = 0;
+
   virtual void Embedding(const char* use, const EmbeddingArgs& args) = 0;
   // cos, sin: [positions, frequencies], see kernels/rope.
   virtual void RopeTable(const char* use, absl::Span<const int64_t> positions,

@@ -12,6 +12,9 @@ class CpuBackend : public Backend {
  public:
   explicit CpuBackend(ThreadPool* pool) : pool_(*pool) {}
 
+  void FetchAhead(absl::Span<const MatmulArgs> products) override {
+    FetchWeightsAhead(products, pool_);
+  }
   void Embedding(const char*, const EmbeddingArgs& args) override {
     facet::Embedding(args, pool_);
   }

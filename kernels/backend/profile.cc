@@ -72,6 +72,9 @@ class ProfilingBackend : public Backend {
   ProfilingBackend(std::unique_ptr<Backend> backend, Profile* profile)
       : backend_(std::move(backend)), profile_(*profile) {}
 
+  void FetchAhead(absl::Span<const MatmulArgs> products) override {
+    backend_->FetchAhead(products);
+  }
   void Embedding(const char* use, const EmbeddingArgs& args) override {
     const double values = 1.0 * args.rows.size() * args.width;
     Time(use, {values * (SizeOf(args.dtype) + 4), values},

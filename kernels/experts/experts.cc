@@ -127,7 +127,8 @@ void Experts(const ExpertsArgs& args, ExpertsScratch& s, ThreadPool& pool) {
     }
   };
 
-  s.products.assign(args.beside.begin(), args.beside.end());
+  s.first.assign(args.beside.begin(), args.beside.end());
+  s.second.clear();
   for_each_expert([&](int64_t i, int64_t begin, int64_t count) {
     MatmulArgs product;
     product.m = count;
@@ -145,13 +146,9 @@ void Experts(const ExpertsArgs& args, ExpertsScratch& s, ThreadPool& pool) {
     product.bf16_inputs = args.bf16_inputs;
     product.y = activated + begin * width;
     product.y_stride = width;
-    s.products.push_back(product);
-  });
-  Matmul(s.products, pool);
+    s.first.push_back(product);
 
-  s.products.clear();
-  for_each_expert([&](int64_t i, int64_t begin, int64_t count) {
-    MatmulArgs product;
+    product = MatmulArgs();
     product.m = count;
     product.n = hidden;
     product.k = width;
@@ -164,9 +161,12 @@ void Experts(const ExpertsArgs& args, ExpertsScratch& s, ThreadPool& pool) {
     product.bf16_inputs = args.bf16_inputs;
     product.y = output + begin * hidden;
     product.y_stride = hidden;
-    s.products.push_back(product);
+    s.second.push_back(product);
   });
-  Matmul(s.products, pool);
+  FetchWeightsAhead(s.second, pool);
+  Matmul(s.first, pool);
+  FetchWeightsAhead(args.next, pool);
+  Matmul(s.second, pool);
 
   // A few microseconds of work for a thread at least.
   const int64_t grain = std::max<int64_t>(

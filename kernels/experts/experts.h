@@ -50,6 +50,9 @@ struct ExpertsArgs {
   // Independent products that may share a parallel region with the experts.
   absl::Span<const MatmulArgs> beside;
 
+  // Of the operation after this one, see FetchWeightsAhead().
+  absl::Span<const MatmulArgs> next;
+
   float* y = nullptr;  // [tokens, hidden], not overlapping x
 };
 
@@ -63,9 +66,9 @@ struct ExpertsScratch {
   // Pairs of each token: [token_begin[t], token_begin[t + 1]), by expert.
   std::vector<int64_t> token_begin;
   std::vector<std::pair<int32_t, int64_t>> token_pairs;  // expert, pair
-  std::vector<MatmulArgs> products;
-  std::vector<float> activated;  // [pairs, width]
-  std::vector<float> output;     // [pairs, hidden]
+  std::vector<MatmulArgs> first, second;                 // products
+  std::vector<float> activated;                          // [pairs, width]
+  std::vector<float> output;                             // [pairs, hidden]
 };
 
 // Three parallel regions: gated products, down products, sums.

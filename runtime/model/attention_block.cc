@@ -6,6 +6,32 @@
 
 namespace facet {
 
+int Model::QkvProducts(int layer, const LayerWeights& w,
+                       MatmulArgs out[3]) const {
+  Workspace& ws = *ws_;
+  const auto product = [&](const WeightMatrix& matrix, Buffer& y) {
+    return Product(ws.normed.data(), ws.rows, matrix,
+                   y.Get(ws.rows * matrix.rows), 1, round_inputs_);
+  };
+  int count = 0;
+  out[count++] = product(w.q, ws.q);
+  if (config_.owns_kv(layer)) {
+    out[count++] = product(w.k, ws.k);
+    if (!config_.layers[layer].k_eq_v) out[count++] = product(w.v, ws.v);
+  }
+  return count;
+}
+
+int Model::ProductsAfter(int layer, MatmulArgs out[3]) const {
+  if (layer + 1 < shard_.layers.end) {
+    return QkvProducts(layer + 1,
+                       weights_.layers[layer + 1 - shard_.layers.begin], out);
+  }
+  if (shard_.stage + 1 < plan_.pp_size()) return 0;
+  out[0] = Product(nullptr, 1, weights_.head, nullptr, 1, false);
+  return 1;
+}
+
 absl::Status Model::AttentionBlock(int layer, const LayerWeights& w) {
   Workspace& ws = *ws_;
   const LayerConfig& config = config_.layers[layer];
@@ -25,30 +51,23 @@ absl::Status Model::AttentionBlock(int layer, const LayerWeights& w) {
   inputs.rotated_pairs = static_cast<int>(tables.frequencies.size());
   inputs.cos = tables.cos.data();
   inputs.sin = tables.sin.data();
-  inputs.q = ws.q.Get(rows * heads * dim);
   inputs.q_norm = w.q_norm.data();
-  const float* normed = ws.normed.data();
-  std::vector<MatmulArgs> products = {
-      Product(normed, rows, w.q, inputs.q, 1, round_inputs_)};
+  MatmulArgs products[3];
+  const int count = QkvProducts(layer, w, products);
+  inputs.q = ws.q.data();
   if (config_.owns_kv(layer)) {
-    const int64_t kv_width = pages.kv_heads * dim;
     inputs.kv_heads = pages.kv_heads;
-    inputs.k = ws.k.Get(rows * kv_width);
+    inputs.k = ws.k.data();
     inputs.k_norm = w.k_norm.data();
-    inputs.v = ws.v.Get(rows * kv_width);
+    inputs.v = ws.v.Get(rows * pages.kv_heads * dim);
     inputs.v_from_k = config.k_eq_v;
     inputs.k_pages = pages.k;
     inputs.v_pages = pages.v;
     inputs.kv_dtype = kv_cache_.dtype();
     inputs.page_tokens = kv_cache_.page_tokens();
     inputs.slots = (sliding ? ws.sliding_slots : ws.global_slots).data();
-    products.push_back(Product(normed, rows, w.k, inputs.k, 1, round_inputs_));
-    if (!config.k_eq_v) {
-      products.push_back(
-          Product(normed, rows, w.v, inputs.v, 1, round_inputs_));
-    }
   }
-  backend_.Matmuls("attention: q, k, v", products);
+  backend_.Matmuls("attention: q, k, v", absl::MakeConstSpan(products, count));
   backend_.AttentionInputs("attention: norms, rotation, pages", inputs);
 
   float* mixed = ws.attention.Get(rows * heads * dim);
@@ -77,12 +96,15 @@ absl::Status Model::AttentionBlock(int layer, const LayerWeights& w) {
     args.y_stride = heads * dim;
     sequences.push_back(args);
   }
-  backend_.Attention(
-      sliding ? "attention: sliding window" : "attention: all keys", sequences);
-
   float* sum = ws.sums.Get(2 * rows * hidden);
   const MatmulArgs output =
       Product(mixed, rows, w.o, sum, local_segments_, round_inputs_);
+  backend_.FetchAhead(absl::MakeConstSpan(&output, 1));
+  backend_.Attention(
+      sliding ? "attention: sliding window" : "attention: all keys", sequences);
+
+  MatmulArgs gates[3];
+  backend_.FetchAhead(absl::MakeConstSpan(gates, GateProducts(w, gates)));
   backend_.Matmuls("attention: output", absl::MakeConstSpan(&output, 1));
   FACET_RETURN_IF_ERROR(AllReduce(absl::MakeSpan(sum, rows * hidden)));
 

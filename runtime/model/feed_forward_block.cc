@@ -13,14 +13,35 @@ absl::Status Model::FeedForwardBlock(int layer, const LayerWeights& w) {
   float* dense = ws.sums.Get(2 * rows * hidden);
   float* experts = dense + rows * hidden;
 
-  float* gate = ws.gate.Get(rows * w.gate.rows);
-  DenseGate(w, gate);
-  const MatmulArgs down =
-      Product(gate, rows, w.down, dense, local_segments_, round_inputs_);
+  MatmulArgs gates[3];
+  const int count = GateProducts(w, gates);
+  const MatmulArgs down = Product(ws.gate.data(), rows, w.down, dense,
+                                  local_segments_, round_inputs_);
+  backend_.FetchAhead(absl::MakeConstSpan(&down, 1));
+  backend_.Matmuls("mlp: gate, up", absl::MakeConstSpan(gates, count));
+  if (!GatesArePaired(w)) {
+    GatedGeluArgs gelu;
+    gelu.rows = rows;
+    gelu.width = gelu.gate_stride = gelu.up_stride = gelu.y_stride =
+        w.gate.rows;
+    gelu.gate = gelu.y = ws.gate.data();
+    gelu.up = ws.up.data();
+    backend_.GatedGelu("mlp: gelu", gelu);
+  }
+
+  MatmulArgs next[3];
+  int after_count = 0;
+  if (config_.per_layer_width > 0) {
+    next[after_count++] = PerLayerGate(w);
+  } else {
+    after_count = ProductsAfter(layer, next);
+  }
+  const absl::Span<const MatmulArgs> after(next, after_count);
   if (has_experts) {
     Route(layer, w);
-    RunExperts(w, down, experts);
+    RunExperts(w, down, after, experts);
   } else {
+    backend_.FetchAhead(after);
     backend_.Matmuls("mlp: down", absl::MakeConstSpan(&down, 1));
   }
   // Both sums travel in one message.
@@ -43,38 +64,31 @@ absl::Status Model::FeedForwardBlock(int layer, const LayerWeights& w) {
   return absl::OkStatus();
 }
 
-// out = gelu(normed @ gate) * (normed @ up), and the router's scores beside.
-void Model::DenseGate(const LayerWeights& w, float* out) {
+bool Model::GatesArePaired(const LayerWeights& w) {
+  return w.gate.dtype == w.up.dtype && w.gate.stride == w.up.stride;
+}
+
+int Model::GateProducts(const LayerWeights& w, MatmulArgs out[3]) const {
   Workspace& ws = *ws_;
   const int64_t rows = ws.rows;
-  const bool paired =
-      w.gate.dtype == w.up.dtype && w.gate.stride == w.up.stride;
-  MatmulArgs products[3];
   int count = 0;
-  products[count++] =
-      Product(ws.normed.data(), rows, w.gate, out, 1, round_inputs_);
-  float* up = nullptr;
-  if (paired) {
-    products[0].up = w.up.data;
+  const auto product = [&](const WeightMatrix& matrix, Buffer& y) {
+    return Product(ws.normed.data(), rows, matrix, y.Get(rows * matrix.rows), 1,
+                   round_inputs_);
+  };
+  out[count++] = product(w.gate, ws.gate);
+  if (GatesArePaired(w)) {
+    out[0].up = w.up.data;
   } else {
-    up = ws.up.Get(rows * w.up.rows);
-    products[count++] =
-        Product(ws.normed.data(), rows, w.up, up, 1, round_inputs_);
+    out[count++] = product(w.up, ws.up);
   }
   if (config_.num_experts > 0) {
     // Inputs stay f32: a near tie decides which expert runs.
-    products[count++] =
+    out[count++] =
         Product(ws.router_input.data(), rows, w.experts.router,
                 ws.router_logits.Get(rows * config_.num_experts), 1, false);
   }
-  backend_.Matmuls("mlp: gate, up", absl::MakeConstSpan(products, count));
-  if (paired) return;
-  GatedGeluArgs gelu;
-  gelu.rows = rows;
-  gelu.width = gelu.gate_stride = gelu.up_stride = gelu.y_stride = w.gate.rows;
-  gelu.gate = gelu.y = out;
-  gelu.up = up;
-  backend_.GatedGelu("mlp: gelu", gelu);
+  return count;
 }
 
 void Model::Route(int layer, const LayerWeights& w) {
@@ -103,7 +117,7 @@ void Model::Route(int layer, const LayerWeights& w) {
 // out[t] = the sum of this rank's experts over the tokens that are its to
 // compute; zero for other tokens.
 void Model::RunExperts(const LayerWeights& w, const MatmulArgs& beside,
-                       float* out) {
+                       absl::Span<const MatmulArgs> next, float* out) {
   Workspace& ws = *ws_;
   const ExpertWeights& e = w.experts;
   ExpertsArgs args;
@@ -127,6 +141,7 @@ void Model::RunExperts(const LayerWeights& w, const MatmulArgs& beside,
   args.down_stride = e.down.stride;
   args.bf16_inputs = round_inputs_;
   args.beside = absl::MakeConstSpan(&beside, 1);
+  args.next = next;
   args.y = out;
   backend_.Experts("experts, mlp: down", args);
 }

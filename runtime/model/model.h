@@ -69,11 +69,21 @@ class Model {
   absl::Status AttentionBlock(int layer, const LayerWeights& w);
   absl::Status FeedForwardBlock(int layer, const LayerWeights& w);
   void PerLayerBlock(int layer, const LayerWeights& w);
-  void DenseGate(const LayerWeights& w, float* out);
+  // gelu(normed @ gate) * (normed @ up), and the router's scores beside; as one
+  // product where the two lie alike in the file, else as two.
+  int GateProducts(const LayerWeights& w, MatmulArgs out[3]) const;
+  MatmulArgs PerLayerGate(const LayerWeights& w) const;
+  static bool GatesArePaired(const LayerWeights& w);
   void Route(int layer, const LayerWeights& w);
-  void RunExperts(const LayerWeights& w, const MatmulArgs& beside, float* out);
+  void RunExperts(const LayerWeights& w, const MatmulArgs& beside,
+                  absl::Span<const MatmulArgs> next, float* out);
   // y = (residual + rms(x) * weight) * output_scale, over the hidden size.
   RmsNormArgs Norm(const float* x, const WeightVector& weight, float* y) const;
+  // The first products of a layer; returns how many. Where they are only to be
+  // fetched ahead, their rows may be anything.
+  int QkvProducts(int layer, const LayerWeights& w, MatmulArgs out[3]) const;
+  // What comes after `layer`: the next one's first products, or the head.
+  int ProductsAfter(int layer, MatmulArgs out[3]) const;
   // What the next layer of this stage reads; nothing after the last.
   void AddNextInput(int layer);
   absl::Status AllReduce(absl::Span<float> values);

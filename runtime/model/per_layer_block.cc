@@ -47,6 +47,13 @@ void Model::PerLayerInputs() {
   backend_.RmsNorms("per layer: context", absl::MakeConstSpan(&norm, 1));
 }
 
+MatmulArgs Model::PerLayerGate(const LayerWeights& w) const {
+  Workspace& ws = *ws_;
+  return Product(ws.x.data(), ws.rows, w.per_layer.gate,
+                 ws.per_layer_gate.Get(ws.rows * config_.per_layer_width), 1,
+                 round_inputs_);
+}
+
 // x = (x + rms((gelu(x @ gateᵀ) * ple) @ projectionᵀ)) * layer_scalar
 void Model::PerLayerBlock(int layer, const LayerWeights& w) {
   Workspace& ws = *ws_;
@@ -54,9 +61,12 @@ void Model::PerLayerBlock(int layer, const LayerWeights& w) {
   const int64_t hidden = config_.hidden_size;
   const int64_t width = config_.per_layer_width;
   float* x = ws.x.data();
-  float* gate = ws.per_layer_gate.Get(rows * width);
-  const MatmulArgs first =
-      Product(x, rows, w.per_layer.gate, gate, 1, round_inputs_);
+  const MatmulArgs first = PerLayerGate(w);
+  float* gate = first.y;
+  float* sum = ws.sums.Get(2 * rows * hidden);
+  const MatmulArgs second =
+      Product(gate, rows, w.per_layer.projection, sum, 1, round_inputs_);
+  backend_.FetchAhead(absl::MakeConstSpan(&second, 1));
   backend_.Matmuls("per layer: gate", absl::MakeConstSpan(&first, 1));
   GatedGeluArgs gelu;
   gelu.rows = rows;
@@ -66,9 +76,8 @@ void Model::PerLayerBlock(int layer, const LayerWeights& w) {
   gelu.up = ws.per_layer.data() + (layer - shard_.layers.begin) * width;
   gelu.up_stride = shard_.layers.size() * width;
   backend_.GatedGelu("per layer: gelu", gelu);
-  float* sum = ws.sums.Get(2 * rows * hidden);
-  const MatmulArgs second =
-      Product(gate, rows, w.per_layer.projection, sum, 1, round_inputs_);
+  MatmulArgs next[3];
+  backend_.FetchAhead(absl::MakeConstSpan(next, ProductsAfter(layer, next)));
   backend_.Matmuls("per layer: projection", absl::MakeConstSpan(&second, 1));
   ws.norms.assign(1, Norm(sum, w.per_layer.post_norm, x));
   ws.norms[0].residual = x;
