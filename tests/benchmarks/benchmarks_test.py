@@ -337,6 +337,7 @@ class CompareTest(unittest.TestCase):
         used = process.memory()
         self.assertGreater(used["peak"], used["anonymous"])
         self.assertGreater(used["anonymous"], 0)
+        self.assertGreater(process.available_memory(), 0)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,15 @@ def memory():
     return {"peak": peak / 1e6, "anonymous": anonymous / 1e6}
 
 
+def available_memory():
+    """Bytes that can be had without another process losing any."""
+    with open("/proc/meminfo", encoding="ascii") as file:
+        for line in file:
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
 def drop_from_page_cache(path):
     """Asks for the file's pages to be forgotten; needs no rights."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -8,6 +8,7 @@ Prints one JSON object with "value" and what ran, or with "unavailable" and why.
 """
 
 import json
+import os
 import sys
 import time
 
@@ -92,6 +93,18 @@ MEASURES = {
 }
 
 
+def missing_memory(directory, dtype):
+    """Why the weights do not fit beside what else runs here, or None. Weights
+    that nobody has room for would take other processes with them."""
+    weights = sum(map(os.path.getsize, checkpoint.weight_files(directory)))
+    needed = weights * (2 if dtype == "float32" else 1)
+    available = process.available_memory()
+    if needed < 0.8 * available:
+        return None
+    return (f"{needed / 1e9:.1f} GB of weights, {available / 1e9:.1f} GB of "
+            "memory left")
+
+
 def main():
     directory, threads, request = sys.argv[1:4]
     dtype = sys.argv[4] if len(sys.argv) > 4 else "bfloat16"
@@ -99,8 +112,11 @@ def main():
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     torch.set_num_threads(int(threads))
+    short = missing_memory(directory, dtype)
     if request.get("workers", 1) > 1:
         answer = {"unavailable": "transformers has no workers on CPUs"}
+    elif short:
+        answer = {"unavailable": short}
     else:
         with torch.inference_mode():
             answer = MEASURES[request["kind"]](directory, dtype, request)
