@@ -28,8 +28,7 @@ inline constexpr int kAttentionBlock = 32;
 inline constexpr int kAttentionSplit = 1024;
 
 // New tokens of one sequence. Page p of the pool starts at element
-// p * kv_heads * page_tokens * head_dim of `k` and `v` and holds
-// [kv_heads, page_tokens, head_dim].
+// p * page_stride of `k` and `v` and holds [kv_heads, page_tokens, head_dim].
 struct AttentionArgs {
   int64_t tokens = 0;
   int64_t first_position = 0;  // of tokens[0]; all earlier keys are in pages
@@ -47,6 +46,8 @@ struct AttentionArgs {
   const void* v = nullptr;
   DType kv_dtype = DType::kF32;  // or kBF16
   int page_tokens = 0;           // a multiple of kAttentionBlock
+  // 0: kv_heads * page_tokens * head_dim, one page right behind the other.
+  int64_t page_stride = 0;
   // pages[i] holds the positions from (first_page + i) * page_tokens on; they
   // reach from the first visible key to the last new token.
   const int32_t* pages = nullptr;
@@ -71,7 +72,7 @@ struct AttentionTask {
   int64_t key_end = 0;    // at most one split when `state` is kept
 };
 
-inline constexpr int kAttentionMaxRows = 32;  // heads * tokens of one task
+inline constexpr int kAttentionMaxRows = 64;  // heads * tokens of one task
 
 // What a split leaves behind: o is not divided by l yet.
 struct AttentionState {
@@ -80,14 +81,32 @@ struct AttentionState {
   float* o = nullptr;  // [rows, head_dim]
 };
 
+// Keys of a panel, and floats that hold the scores of one split.
+inline constexpr int kAttentionPanel = 128;
+inline constexpr int64_t AttentionScoreFloats(int rows) {
+  return int64_t{rows} * kAttentionSplit;
+}
+
 // One implementation. `run_split` fills `state` from the keys of one split that
 // lie in [key_begin, key_end); `merge` adds `next` to `total` (both of `rows`),
 // `finish` writes y.
+//
+// A split that several threads share is the same in two steps: `score` puts the
+// scores of [key_begin, key_end) into `scores`, [panel of the split, rows,
+// kAttentionPanel], for any run of blocks; when all are there, `add_values`
+// makes of them m and l, if it is the columns from 0 on that are asked for, and
+// the columns [column_begin, column_end) of o. Columns are multiples of 16, or
+// the end.
 struct AttentionVariant {
   const char* name;
   Isa isa;
   void (*run_split)(const AttentionArgs& args, const AttentionTask& task,
                     const AttentionState& state);
+  void (*score)(const AttentionArgs& args, const AttentionTask& task,
+                float* scores);
+  void (*add_values)(const AttentionArgs& args, const AttentionTask& task,
+                     const float* scores, int column_begin, int column_end,
+                     const AttentionState& state);
   void (*merge)(int rows, int head_dim, const AttentionState& total,
                 const AttentionState& next);
   void (*finish)(const AttentionArgs& args, const AttentionTask& task,
@@ -95,8 +114,10 @@ struct AttentionVariant {
 };
 absl::Span<const AttentionVariant> AttentionVariants();
 
-// `args` by one variant on the calling thread, for tests.
-void AttentionWith(const AttentionVariant& variant, const AttentionArgs& args);
+// `args` by one variant on the calling thread, for tests; `columns` > 0: every
+// split in two steps, a panel and that many columns at a time.
+void AttentionWith(const AttentionVariant& variant, const AttentionArgs& args,
+                   int columns = 0);
 
 }  // namespace facet
 

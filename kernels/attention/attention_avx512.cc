@@ -7,6 +7,17 @@ void AttentionSplitAvx512(const AttentionArgs& args, const AttentionTask& task,
   FACET_SIMD::Split(args, task, state);
 }
 
+void AttentionScoreAvx512(const AttentionArgs& args, const AttentionTask& task,
+                          float* scores) {
+  FACET_SIMD::Score(args, task, scores);
+}
+
+void AttentionValuesAvx512(const AttentionArgs& args, const AttentionTask& task,
+                           const float* scores, int column_begin,
+                           int column_end, const AttentionState& state) {
+  FACET_SIMD::Values(args, task, scores, column_begin, column_end, state);
+}
+
 void AttentionMergeAvx512(int rows, int head_dim, const AttentionState& total,
                           const AttentionState& next) {
   FACET_SIMD::Merge(rows, head_dim, total, next);

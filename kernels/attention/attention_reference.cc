@@ -24,57 +24,91 @@ float SumOfLanes(float* lanes) {
   return lanes[0];
 }
 
-void OneRow(const AttentionArgs& args, const AttentionTask& task,
-            const float* q, int64_t position, float& m, float& l, float* o) {
+// Where the score of row r and key `position` lies.
+int64_t ScoreAt(const AttentionTask& task, int r, int64_t position) {
+  const int64_t in_split = position % kAttentionSplit;
+  return (in_split / kAttentionPanel * task.tokens * task.heads + r) *
+             kAttentionPanel +
+         in_split % kAttentionPanel;
+}
+
+int64_t PositionOf(const AttentionArgs& args, const AttentionTask& task,
+                   int r) {
+  return args.first_position + task.token_begin + r / task.heads;
+}
+
+}  // namespace
+
+void AttentionScoreReference(const AttentionArgs& args,
+                             const AttentionTask& task, float* scores) {
   const int dim = args.head_dim;
-  m = kMinusInfinity;
-  l = 0;
-  std::fill(o, o + dim, 0.0f);
-  for (int64_t block = task.key_begin; block < task.key_end;
-       block += kAttentionBlock) {
-    const VisibleKeys keys = VisibleInBlock(args, position, block);
-    if (keys.lo >= keys.hi) continue;
-    float scores[kAttentionBlock];
-    float largest = m;
-    for (int j = keys.lo; j < keys.hi; ++j) {
-      const int64_t key = KeyOffset(args, task.kv_head, block + j);
-      float lanes[16] = {};
-      for (int d = 0; d < dim; ++d) {
-        lanes[d % 16] =
-            std::fma(q[d], At(args.k, args.kv_dtype, key + d), lanes[d % 16]);
-      }
-      scores[j] = SumOfLanes(lanes);
-      largest = std::max(largest, scores[j]);
-    }
-    const float c = Exp(m - largest);
-    float p[kAttentionBlock] = {};
-    for (int j = keys.lo; j < keys.hi; ++j) p[j] = Exp(scores[j] - largest);
-    float lanes[16];
-    for (int i = 0; i < 16; ++i) lanes[i] = p[i] + p[i + 16];
-    l = std::fma(l, c, SumOfLanes(lanes));
-    m = largest;
-    for (int d = 0; d < dim; ++d) {
-      o[d] *= c;
+  for (int r = 0; r < task.tokens * task.heads; ++r) {
+    const int64_t position = PositionOf(args, task, r);
+    const float* q = args.q +
+                     (task.token_begin + r / task.heads) * args.q_stride +
+                     (task.first_head + r % task.heads) * int64_t{dim};
+    for (int64_t block = task.key_begin; block < task.key_end;
+         block += kAttentionBlock) {
+      const VisibleKeys keys = VisibleInBlock(args, position, block);
       for (int j = keys.lo; j < keys.hi; ++j) {
         const int64_t key = KeyOffset(args, task.kv_head, block + j);
-        o[d] = std::fma(p[j], At(args.v, args.kv_dtype, key + d), o[d]);
+        float lanes[16] = {};
+        for (int d = 0; d < dim; ++d) {
+          lanes[d % 16] =
+              std::fma(q[d], At(args.k, args.kv_dtype, key + d), lanes[d % 16]);
+        }
+        scores[ScoreAt(task, r, block + j)] = SumOfLanes(lanes);
       }
     }
   }
 }
 
-}  // namespace
+void AttentionValuesReference(const AttentionArgs& args,
+                              const AttentionTask& task, const float* scores,
+                              int column_begin, int column_end,
+                              const AttentionState& state) {
+  for (int r = 0; r < task.tokens * task.heads; ++r) {
+    const int64_t position = PositionOf(args, task, r);
+    float m = kMinusInfinity;
+    float l = 0;
+    float* o = state.o + int64_t{r} * args.head_dim;
+    std::fill(o + column_begin, o + column_end, 0.0f);
+    for (int64_t block = task.key_begin; block < task.key_end;
+         block += kAttentionBlock) {
+      const VisibleKeys keys = VisibleInBlock(args, position, block);
+      if (keys.lo >= keys.hi) continue;
+      const float* score = scores + ScoreAt(task, r, block);
+      float largest = m;
+      for (int j = keys.lo; j < keys.hi; ++j) {
+        largest = std::max(largest, score[j]);
+      }
+      const float c = Exp(m - largest);
+      float p[kAttentionBlock] = {};
+      for (int j = keys.lo; j < keys.hi; ++j) p[j] = Exp(score[j] - largest);
+      float lanes[16];
+      for (int i = 0; i < 16; ++i) lanes[i] = p[i] + p[i + 16];
+      l = std::fma(l, c, SumOfLanes(lanes));
+      m = largest;
+      for (int d = column_begin; d < column_end; ++d) {
+        o[d] *= c;
+        for (int j = keys.lo; j < keys.hi; ++j) {
+          const int64_t key = KeyOffset(args, task.kv_head, block + j);
+          o[d] = std::fma(p[j], At(args.v, args.kv_dtype, key + d), o[d]);
+        }
+      }
+    }
+    if (column_begin > 0) continue;
+    state.m[r] = m;
+    state.l[r] = l;
+  }
+}
 
 void AttentionSplitReference(const AttentionArgs& args,
                              const AttentionTask& task,
                              const AttentionState& state) {
-  for (int r = 0; r < task.tokens * task.heads; ++r) {
-    const int64_t token = task.token_begin + r / task.heads;
-    const int head = task.first_head + r % task.heads;
-    OneRow(args, task, args.q + token * args.q_stride + head * args.head_dim,
-           args.first_position + token, state.m[r], state.l[r],
-           state.o + r * args.head_dim);
-  }
+  std::vector<float> scores(AttentionScoreFloats(task.tokens * task.heads));
+  AttentionScoreReference(args, task, scores.data());
+  AttentionValuesReference(args, task, scores.data(), 0, args.head_dim, state);
 }
 
 void AttentionMergeReference(int rows, int head_dim,

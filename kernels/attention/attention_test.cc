@@ -35,7 +35,9 @@ struct Problem {
     const int64_t table = (length + page_tokens - 1) / page_tokens;
     for (int64_t i = 0; i < table; ++i) pages.push_back(i);
     std::shuffle(pages.begin(), pages.end(), random);
-    const int64_t pool = table * kv_heads * page_tokens * head_dim;
+    // Other layers' pages lie between.
+    page_stride = (kv_heads * page_tokens + 3) * head_dim;
+    const int64_t pool = table * page_stride;
     k_f32.assign(pool, std::nanf(""));  // what no key owns must not be read
     v_f32.assign(pool, std::nanf(""));
     k_bf16.assign(pool, ToBF16(std::nanf("")));
@@ -44,12 +46,8 @@ struct Problem {
       for (int h = 0; h < kv_heads; ++h) {
         for (int d = 0; d < head_dim; ++d) {
           const int64_t from = (t * kv_heads + h) * head_dim + d;
-          const int64_t to =
-              ((static_cast<int64_t>(pages[t / page_tokens]) * kv_heads + h) *
-                   page_tokens +
-               t % page_tokens) *
-                  head_dim +
-              d;
+          const int64_t to = pages[t / page_tokens] * page_stride +
+                             (h * page_tokens + t % page_tokens) * head_dim + d;
           k_f32[to] = k[from];
           v_f32[to] = v[from];
           k_bf16[to] = ToBF16(k[from]);
@@ -77,6 +75,7 @@ struct Problem {
     args.v = dtype == DType::kF32 ? static_cast<const void*>(v_f32.data())
                                   : v_bf16.data();
     args.page_tokens = page_tokens;
+    args.page_stride = page_stride;
     // As a worker would: nothing of the table before the window.
     const int64_t first =
         window > 0 ? std::max<int64_t>(0, begin - window + 1) / page_tokens : 0;
@@ -124,6 +123,7 @@ struct Problem {
   int64_t window;
   DType dtype;
   int page_tokens;
+  int64_t page_stride;
   std::vector<float> q, k, v, k_f32, v_f32;
   std::vector<BF16> k_bf16, v_bf16;
   std::vector<int32_t> pages;
@@ -157,6 +157,21 @@ TEST_P(AttentionTest, HasTheReferencesBits) {
                       problem.Args(1490, 1500, want));
         AttentionWith(GetParam(), problem.Args(1490, 1500, got));
         ASSERT_EQ(got, want) << head_dim << " " << window;
+      }
+    }
+  }
+}
+
+// A split that threads share is made in two steps, by panels and columns.
+TEST_P(AttentionTest, StepsHaveTheBitsOfTheWhole) {
+  for (int head_dim : {24, 64, 256}) {
+    for (int64_t window : {0, 33, 1100}) {
+      Problem problem(1500, 9, 1, head_dim, window, DType::kBF16, 32, head_dim);
+      std::vector<float> want, got;
+      AttentionWith(GetParam(), problem.Args(1496, 1500, want));
+      for (int columns : {32, 96, 256}) {
+        AttentionWith(GetParam(), problem.Args(1496, 1500, got), columns);
+        ASSERT_EQ(got, want) << head_dim << " " << window << " " << columns;
       }
     }
   }
@@ -198,6 +213,20 @@ TEST(AttentionDispatchTest, SplitsOverThreadsChangeNoBit) {
   EXPECT_EQ(got_b, want_b);
 }
 
+// One split is too little for three threads, so they share it.
+TEST(AttentionDispatchTest, ThreadsThatShareASplitChangeNoBit) {
+  for (int64_t length : {1, 40, 700, 1025}) {
+    Problem problem(length, 8, 1, 256, 0, DType::kF32, 32, 4);
+    std::vector<float> want, got;
+    AttentionWith(AttentionVariants().front(),
+                  problem.Args(length - 1, length, want));
+    ThreadPool pool(3);
+    const AttentionArgs args = problem.Args(length - 1, length, got);
+    Attention(absl::MakeConstSpan(&args, 1), pool);
+    EXPECT_EQ(got, want) << length;
+  }
+}
+
 // A rank that holds query heads [3, 6) of 8 reads the right KV heads.
 TEST(AttentionDispatchTest, HeadOffsetPicksTheKvHead) {
   Problem problem(40, 8, 4, 16, 0, DType::kF32, 32, 3);
@@ -213,13 +242,14 @@ TEST(AttentionDispatchTest, HeadOffsetPicksTheKvHead) {
     for (int h = 0; h < 2; ++h) {
       for (int i = 0; i < 32 * 16; ++i) {
         k[(page * 2 + h) * 512 + i] =
-            problem.k_f32[(page * 4 + h + 1) * 512 + i];
+            problem.k_f32[page * problem.page_stride + (h + 1) * 512 + i];
         v[(page * 2 + h) * 512 + i] =
-            problem.v_f32[(page * 4 + h + 1) * 512 + i];
+            problem.v_f32[page * problem.page_stride + (h + 1) * 512 + i];
       }
     }
   }
   args.kv_heads = 2;
+  args.page_stride = 0;
   args.k = k.data();
   args.v = v.data();
   AttentionWith(AttentionVariants().front(), args);

@@ -6,15 +6,21 @@
 
 namespace facet {
 
-#define FACET_ATTENTION_VARIANT(isa)                     \
-  void AttentionSplit##isa(const AttentionArgs& args,    \
-                           const AttentionTask& task,    \
-                           const AttentionState& state); \
-  void AttentionMerge##isa(int rows, int head_dim,       \
-                           const AttentionState& total,  \
-                           const AttentionState& next);  \
-  void AttentionFinish##isa(const AttentionArgs& args,   \
-                            const AttentionTask& task,   \
+#define FACET_ATTENTION_VARIANT(isa)                                        \
+  void AttentionSplit##isa(const AttentionArgs& args,                       \
+                           const AttentionTask& task,                       \
+                           const AttentionState& state);                    \
+  void AttentionScore##isa(const AttentionArgs& args,                       \
+                           const AttentionTask& task, float* scores);       \
+  void AttentionValues##isa(const AttentionArgs& args,                      \
+                            const AttentionTask& task, const float* scores, \
+                            int column_begin, int column_end,               \
+                            const AttentionState& state);                   \
+  void AttentionMerge##isa(int rows, int head_dim,                          \
+                           const AttentionState& total,                     \
+                           const AttentionState& next);                     \
+  void AttentionFinish##isa(const AttentionArgs& args,                      \
+                            const AttentionTask& task,                      \
                             const AttentionState& state);
 
 FACET_ATTENTION_VARIANT(Reference)
@@ -43,9 +49,13 @@ __attribute__((always_inline)) inline int64_t KeyOffset(
     const AttentionArgs& args, int kv_head, int64_t position) {
   const int64_t index = position / args.page_tokens;
   const int64_t page = args.pages[index - args.first_page];
-  return ((page * args.kv_heads + kv_head) * args.page_tokens +
-          position % args.page_tokens) *
-         args.head_dim;
+  const int64_t stride =
+      args.page_stride > 0
+          ? args.page_stride
+          : int64_t{args.kv_heads} * args.page_tokens * args.head_dim;
+  return page * stride +
+         (int64_t{kv_head} * args.page_tokens + position % args.page_tokens) *
+             args.head_dim;
 }
 
 }  // namespace facet

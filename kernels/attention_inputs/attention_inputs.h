@@ -32,12 +32,14 @@ struct AttentionInputsArgs {
   float* v = nullptr;             // [tokens, kv_heads, head_dim], in place
   bool v_from_k = false;          // v is only written
 
-  // Page p of the pool starts at element p * kv_heads * page_tokens * head_dim
-  // and holds [kv_heads, page_tokens, head_dim].
+  // Page p of the pool starts at element p * page_stride and holds [kv_heads,
+  // page_tokens, head_dim].
   void* k_pages = nullptr;
   void* v_pages = nullptr;
   DType kv_dtype = DType::kF32;  // or kBF16, rounded to nearest even
   int page_tokens = 0;
+  // 0: kv_heads * page_tokens * head_dim, one page right behind the other.
+  int64_t page_stride = 0;
   // [tokens]: page * page_tokens + place in the page.
   const int64_t* slots = nullptr;
 };

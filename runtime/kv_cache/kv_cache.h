@@ -1,9 +1,11 @@
 // The K/V pages of one rank and the page tables of its live sequences. Which
 // pages a sequence gets is the coordinator's decision; this only stores.
 //
-// Every layer that owns K/V has its own array of pages for K and for V, shaped
-// [kv_heads, page_tokens, head_dim] of that layer, so layer classes never share
-// a page shape. A sharing layer reads its donor's pages and can't write them.
+// Each of the two pools is one array of pages. A page holds K and V of every
+// layer of its kind that owns some, one after another, each shaped [kv_heads,
+// page_tokens, head_dim] of that layer; so a sequence's memory is whole pages
+// side by side, and the kernel may back it with huge ones at no waste. A
+// sharing layer reads its donor's pages and can't write them.
 #ifndef FACET_RUNTIME_KV_CACHE_KV_CACHE_H_
 #define FACET_RUNTIME_KV_CACHE_KV_CACHE_H_
 
@@ -31,12 +33,14 @@ struct SequencePageTable {
   }
 };
 
-// Where one layer's K and V lie.
+// Where one layer's K and V lie: those of page p begin p * page_stride elements
+// behind k and v.
 struct LayerPages {
   void* k = nullptr;
   void* v = nullptr;
   int kv_heads = 0;
   int head_dim = 0;
+  int64_t page_stride = 0;
 };
 
 class KvCache {
@@ -82,6 +86,9 @@ class KvCache {
 
   KvCache(const KvPoolSizes& pools, DType dtype)
       : pools_(pools), dtype_(dtype) {}
+
+  // Memory that is zero and taken as it is touched; unmapped with the cache.
+  absl::StatusOr<void*> Reserve(size_t bytes);
 
   // `live`: where its sequence stands before the step; null when unknown.
   absl::Status CheckSlice(const SequenceSlice& slice,

@@ -41,6 +41,40 @@ SequenceSlice Slice(uint64_t id, int64_t start, int tokens,
   return slice;
 }
 
+// Each layer writes a number of its own to all its pages: none is overwritten.
+TEST(KvCacheLayoutTest, NoTwoLayersShareAnElementOfAPage) {
+  ModelConfig model = SmallModel();
+  for (int i = 0; i < 4; ++i) {
+    model.layers.push_back(model.layers[i % 2]);
+    model.layers.back().kv_source = 4 + i;
+  }
+  for (KvFormat format : {KvFormat::kF32, KvFormat::kBF16}) {
+    const int64_t element = format == KvFormat::kF32 ? 4 : 2;
+    const std::unique_ptr<KvCache> cache = *KvCache::Create(
+        model, *ShardPlan::Create(model, {}), 0, {32, 5, 7}, format);
+    const auto for_each_byte = [&](auto visit) {
+      for (int layer : {0, 1, 4, 5, 6, 7}) {
+        const LayerPages& to = cache->layer(layer);
+        const int64_t bytes = 32 * to.kv_heads * to.head_dim * element;
+        for (int page = 0; page < (layer % 2 == 0 ? 5 : 7); ++page) {
+          for (void* begin : {to.k, to.v}) {
+            char* at =
+                static_cast<char*>(begin) + page * to.page_stride * element;
+            const char mark =
+                static_cast<char>(layer * 2 + (begin == to.v ? 1 : 0) + 1);
+            for (int64_t i = 0; i < bytes; ++i) visit(at[i], mark);
+          }
+        }
+      }
+    };
+    for_each_byte([](char& byte, char mark) {
+      ASSERT_EQ(byte, 0);
+      byte = mark;
+    });
+    for_each_byte([](char& byte, char mark) { ASSERT_EQ(byte, mark); });
+  }
+}
+
 class KvCacheTest : public testing::Test {
  protected:
   KvCacheTest()

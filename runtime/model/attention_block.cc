@@ -65,6 +65,7 @@ absl::Status Model::AttentionBlock(int layer, const LayerWeights& w) {
     inputs.v_pages = pages.v;
     inputs.kv_dtype = kv_cache_.dtype();
     inputs.page_tokens = kv_cache_.page_tokens();
+    inputs.page_stride = pages.page_stride;
     inputs.slots = (sliding ? ws.sliding_slots : ws.global_slots).data();
   }
   backend_.Matmuls("attention: q, k, v", absl::MakeConstSpan(products, count));
@@ -90,6 +91,7 @@ absl::Status Model::AttentionBlock(int layer, const LayerWeights& w) {
     args.v = pages.v;
     args.kv_dtype = kv_cache_.dtype();
     args.page_tokens = kv_cache_.page_tokens();
+    args.page_stride = pages.page_stride;
     args.pages = table.pages.data();
     args.first_page = table.first_page;
     args.y = mixed + s.first_row * heads * dim;
