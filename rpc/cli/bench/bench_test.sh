@@ -5,7 +5,7 @@ set -euo pipefail
 
 facet="$1"
 model="tiny:${TEST_TMPDIR}/tiny"
-small=(--repeat=1 --prompt=64 --decode=4 --batch=1,4 --batch-prompt=8)
+small=(--repeat=1 --context=1500 --prompt=64 --decode=4 --batch=1,4 --batch-prompt=8)
 
 fail() {
   echo "FAILED: $*" >&2
@@ -35,6 +35,7 @@ expect_all() {
   expect "$1" decode step_p99
   expect "$1" "concurrency 4" tokens_per_s
   expect "$1" "prefill 64" arithmetic
+  expect "$1" "context 1500" bytes_per_s
   expect "$1" collectives all_reduce_512B_p50
   expect "$1" memory pss
   expect "$1" memory anonymous

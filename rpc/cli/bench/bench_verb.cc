@@ -47,6 +47,7 @@ constexpr NamedGroup kGroups[] = {
     {"decode", &BenchGroups::decode},
     {"prefill", &BenchGroups::prefill},
     {"concurrency", &BenchGroups::concurrency},
+    {"context", &BenchGroups::context},
     {"collectives", &BenchGroups::collectives},
     {"memory", &BenchGroups::memory},
     {"busy", &BenchGroups::busy},
@@ -75,8 +76,8 @@ absl::StatusOr<BenchGroups> ParseGroups(const std::vector<std::string>& only) {
           "--only: \"", name, "\", expected some of ", GroupNames()));
     }
   }
-  groups.limits |=
-      groups.load || groups.decode || groups.prefill || groups.concurrency;
+  groups.limits |= groups.load || groups.decode || groups.prefill ||
+                   groups.concurrency || groups.context;
   return groups;
 }
 
@@ -347,6 +348,9 @@ int RunBench(int argc, char** argv) {
       ->capture_default_str();
   app->add_option("--batch-prompt", options.batch_prompt,
                   "Prompt tokens of each of several sequences")
+      ->capture_default_str();
+  app->add_option("--context", options.context,
+                  "Tokens behind which attention of one token is measured")
       ->capture_default_str();
   app->add_option("--repeat", options.repeat, "Repetitions of each figure")
       ->capture_default_str();

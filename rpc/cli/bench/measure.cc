@@ -35,7 +35,7 @@ constexpr int kFirstTokenPrompt = 4;
 }  // namespace
 
 absl::Status CheckBenchOptions(const BenchOptions& options) {
-  const auto positive = [](const char* flag, int value) {
+  const auto positive = [](const char* flag, int64_t value) {
     if (value >= 1) return absl::OkStatus();
     return absl::InvalidArgumentError(
         absl::StrCat(flag, ": ", value, " is out of range, at least 1"));
@@ -43,6 +43,7 @@ absl::Status CheckBenchOptions(const BenchOptions& options) {
   FACET_RETURN_IF_ERROR(positive("--repeat", options.repeat));
   FACET_RETURN_IF_ERROR(positive("--decode", options.decode));
   FACET_RETURN_IF_ERROR(positive("--batch-prompt", options.batch_prompt));
+  FACET_RETURN_IF_ERROR(positive("--context", options.context));
   for (int tokens : options.prompts) {
     FACET_RETURN_IF_ERROR(positive("--prompt", tokens));
   }
@@ -195,7 +196,7 @@ absl::StatusOr<PipelineComparison> ComparePipeline(const BenchOptions& options,
     // A stage without a sequence of its own to work on has nothing to do.
     if (batch < workers || batch % workers != 0) continue;
     PipelineComparison::Batch runs;
-    DecodeShape shape = DecodeShapeOf(options, batch);
+    DecodeShape shape = ShapeOf(options, batch);
     shape.repeat = 1;
     for (int i = 0; i < options.repeat; ++i) {
       FACET_RETURN_IF_ERROR(one->Decode(shape, nullptr, &runs.one));
@@ -213,7 +214,7 @@ absl::StatusOr<BusyRuns> MeasureBusy(const BenchOptions& options,
                                      BenchCluster& cluster) {
   BusyRuns runs;
   runs.processes = static_cast<int>(AvailableCpus().size());
-  DecodeShape shape = DecodeShapeOf(options, 1);
+  DecodeShape shape = ShapeOf(options, 1);
   shape.repeat = 1;
   for (int i = 0; i < options.repeat; ++i) {
     FACET_RETURN_IF_ERROR(cluster.Decode(shape, nullptr, &runs.quiet));
@@ -337,6 +338,22 @@ absl::StatusOr<Measurements> Measure(const BenchOptions& options,
     say(absl::StrCat("one worker against a pipeline of ", workers));
     FACET_ASSIGN_OR_RETURN(all.pipeline,
                            ComparePipeline(options, cluster, workers));
+  }
+  if (groups.context) {
+    say(absl::StrCat("attention behind ", options.context, " tokens"));
+    FACET_ASSIGN_OR_RETURN(
+        const std::unique_ptr<LimitMeter> meter,
+        LimitMeter::Open(cluster.model_directory, ThreadsInUse(options)));
+    LongContextOptions context;
+    context.context = options.context;
+    context.page_tokens = cluster.page_tokens;
+    context.format = cluster.numerics.kv_format;
+    context.threads = ThreadsInUse(options);
+    context.repeat = options.repeat;
+    FACET_ASSIGN_OR_RETURN(all.long_context,
+                           MeasureLongContext(model, context, [&] {
+                             return meter->Sample(all.before->matvec_rows);
+                           }));
   }
   if (groups.collectives) {
     say("collectives");

@@ -21,6 +21,7 @@ struct BenchGroups {
   bool decode = true;
   bool prefill = true;
   bool concurrency = true;
+  bool context = true;
   bool collectives = true;
   bool memory = true;
   bool busy = true;
@@ -34,6 +35,7 @@ struct BenchOptions {
   std::vector<int> batches = {1, 8, 32};  // 1 is "decode", others "concurrency"
   int decode = 64;        // steps per repetition; a quarter above batch 1
   int batch_prompt = 64;  // tokens per sequence above batch 1
+  int64_t context = 32768;  // tokens before the one of the long context
   int repeat = 3;
   BenchGroups groups;
   bool cold = false;  // drop the files from the page cache before each load

@@ -9,6 +9,7 @@
 #include "kernels/machine_limits/machine_limits.h"
 #include "rpc/cli/bench/checkpoint_pages.h"
 #include "rpc/cli/bench/collectives.h"
+#include "rpc/cli/bench/long_context.h"
 
 namespace facet {
 
@@ -82,6 +83,7 @@ struct Measurements {
   std::optional<MachineLimits> after;
   std::vector<DecodeRuns> decode;
   std::vector<PrefillRuns> prefill;
+  std::optional<LongContextRuns> long_context;
   std::optional<AllReduceRuns> all_reduce;
   std::optional<MemoryUse> memory;
   std::optional<WorkerComparison> comparison;

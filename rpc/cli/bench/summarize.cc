@@ -69,6 +69,7 @@ class Summary {
     if (all_.after.has_value()) AddLimits("limits after", *all_.after);
     for (const DecodeRuns& runs : all_.decode) AddDecode(runs);
     for (const PrefillRuns& runs : all_.prefill) AddPrefill(runs);
+    if (all_.long_context.has_value()) AddLongContext(*all_.long_context);
     if (all_.comparison.has_value()) AddComparison(*all_.comparison);
     if (all_.pipeline.has_value()) AddPipeline(*all_.pipeline);
     if (all_.all_reduce.has_value()) AddAllReduce(*all_.all_reduce);
@@ -184,6 +185,19 @@ class Summary {
         absl::StrFormat("%s over %.3f GFLOP a token", peak_.name, gflop));
     AddSampled("arithmetic", "GFLOP/s", runs.tokens_per_s, gflop, runs.limits,
                peak_, 1, peak_.name);
+  }
+
+  void AddLongContext(const LongContextRuns& runs) {
+    group_ = absl::StrCat("context ", runs.context);
+    const double gigabytes = runs.kv_bytes / 1e9;
+    std::vector<double> per_s, milliseconds;
+    for (double seconds : runs.attention_s) {
+      per_s.push_back(1 / seconds);
+      milliseconds.push_back(seconds * 1e3);
+    }
+    Add("attention", "ms", Summarize(milliseconds));
+    AddSampled("bytes_per_s", "GB/s", per_s, gigabytes, runs.limits, matvec_, 1,
+               absl::StrFormat("matvec rate, %.3f GB of K/V", gigabytes));
   }
 
   // Ratios of neighbours in time, so that what else the machine does weighs on
