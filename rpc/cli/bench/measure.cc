@@ -196,7 +196,7 @@ absl::StatusOr<PipelineComparison> ComparePipeline(const BenchOptions& options,
     // A stage without a sequence of its own to work on has nothing to do.
     if (batch < workers || batch % workers != 0) continue;
     PipelineComparison::Batch runs;
-    DecodeShape shape = ShapeOf(options, batch);
+    DecodeShape shape = DecodeShapeOf(options, batch);
     shape.repeat = 1;
     for (int i = 0; i < options.repeat; ++i) {
       FACET_RETURN_IF_ERROR(one->Decode(shape, nullptr, &runs.one));
@@ -214,7 +214,7 @@ absl::StatusOr<BusyRuns> MeasureBusy(const BenchOptions& options,
                                      BenchCluster& cluster) {
   BusyRuns runs;
   runs.processes = static_cast<int>(AvailableCpus().size());
-  DecodeShape shape = ShapeOf(options, 1);
+  DecodeShape shape = DecodeShapeOf(options, 1);
   shape.repeat = 1;
   for (int i = 0; i < options.repeat; ++i) {
     FACET_RETURN_IF_ERROR(cluster.Decode(shape, nullptr, &runs.quiet));
