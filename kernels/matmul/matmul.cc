@@ -23,7 +23,7 @@ constexpr MatmulVariant kBestFirst[] = {
 // together; with many, so that two blocks and the rows of x that meet them fit
 // a usual second-level cache.
 int64_t BlockBytes(int64_t m) {
-  if (m <= 4) return int64_t{48} << 10;
+  if (m <= 4) return int64_t{64} << 10;
   return int64_t{m <= 16 ? 96 : 192} << 10;
 }
 
@@ -33,7 +33,9 @@ int64_t RowsPerBlock(const MatmulArgs& args) {
   // Multiples of 6 are whole tiles of every variant.
   const int64_t rows =
       BlockBytes(args.m) / std::max<int64_t>(row_bytes, 1) / 6 * 6;
-  return std::clamp<int64_t>(rows, 6, kMatmulMaxBlock);
+  // What a strip of x costs beside its tiles is paid once for each block.
+  const int64_t least = args.m <= 4 ? 6 : args.m <= 16 ? 12 : 24;
+  return std::clamp<int64_t>(rows, least, kMatmulMaxBlock);
 }
 
 struct Scratch {

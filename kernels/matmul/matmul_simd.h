@@ -71,6 +71,7 @@ void Strip(const StripArgs<X, W>& strip) {
   TileArgs<MR, X, W> tile;
   tile.w_stride = strip.w_stride;
   tile.out_stride = strip.out_stride;
+  tile.ahead_stride = strip.ahead.stride;
   const auto run = [&]<int N>(int64_t j, int segment, int64_t from, int64_t to)
       __attribute__((always_inline)) {
     const int64_t k = segment * strip.part + from;
@@ -81,9 +82,10 @@ void Strip(const StripArgs<X, W>& strip) {
     }
     tile.w = strip.w + j * strip.w_stride + k;
     tile.k = to - from;
-    tile.ahead_stride = strip.ahead.stride;
-    tile.ahead = strip.ahead.At(strip.ahead_row + j / NR * P + j % NR) +
-                 k * static_cast<int64_t>(sizeof(W));
+    if constexpr (P > 0) {
+      tile.ahead = strip.ahead.At(strip.ahead_row + j / NR * P + j % NR) +
+                   k * static_cast<int64_t>(sizeof(W));
+    }
     tile.out = strip.out + segment * strip.segment_stride + j;
     tile.carry = strip.carry + j * MR * 16;
     tile.first = from == 0;

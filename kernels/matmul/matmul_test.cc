@@ -1,5 +1,6 @@
 #include "kernels/matmul/matmul.h"
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 #include <vector>
@@ -46,11 +47,20 @@ struct Problem {
   std::vector<BF16> w_bf16;
 };
 
+// Block by block, each announcing the next.
 std::vector<float> RunVariant(const MatmulVariant& variant, MatmulArgs args,
                               const std::vector<float>& y) {
   std::vector<float> scratch(MatmulScratchFloats(args));
-  for (int64_t n = 0; n < args.n; n += 96) {
-    variant.run(args, n, std::min(args.n, n + 96), {}, scratch.data());
+  const int64_t row_bytes = args.w_stride * SizeOf(args.w_dtype);
+  for (int64_t n = 0; n < args.n; n += 48) {
+    MatmulStream stream;
+    stream.fetched = n > 0;
+    if (n + 48 < args.n) {
+      stream.next = static_cast<const uint8_t*>(args.w) + (n + 48) * row_bytes;
+      stream.next_rows = std::min<int64_t>(args.n - n - 48, 48);
+      stream.next_stride = row_bytes;
+    }
+    variant.run(args, n, std::min(args.n, n + 48), stream, scratch.data());
   }
   return y;
 }
@@ -78,6 +88,30 @@ TEST_P(MatmulTest, HasTheReferencesBitsOnEveryShape) {
       }
     }
   }
+}
+
+TEST_P(MatmulTest, WhereWeightsLieAndHowTheyAreCutIntoBlocksChangesNoBit) {
+  const Problem problem(7, 100, 1040, DType::kBF16, 11);
+  std::vector<float> want, got;
+  MatmulArgs args = problem.Args(want, 2);
+  want = RunVariant(MatmulVariants().back(), args, want);
+  // Rows of 1043 numbers, the first at an odd place.
+  constexpr int64_t kStride = 1043;
+  std::vector<BF16> apart(100 * kStride + 1);
+  for (int64_t j = 0; j < 100; ++j) {
+    std::copy_n(problem.w_bf16.begin() + j * 1040, 1040,
+                apart.begin() + 1 + j * kStride);
+  }
+  args = problem.Args(got, 2);
+  args.w = apart.data() + 1;
+  args.w_stride = kStride;
+  std::vector<float> scratch(MatmulScratchFloats(args));
+  int64_t n = 0;
+  for (int64_t rows : {1, 7, 12, 30, 50}) {
+    GetParam().run(args, n, n + rows, {}, scratch.data());
+    n += rows;
+  }
+  EXPECT_EQ(got, want);
 }
 
 TEST_P(MatmulTest, RowBitsDoNotDependOnBatchSize) {

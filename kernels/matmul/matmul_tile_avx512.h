@@ -57,13 +57,13 @@ FACET_INLINE void Tile(const TileArgs<MR, float, W>& tile) {
       }
     }
   }
-  __m256 folded[MR * NR];
+  F32x16 lanes[MR * NR];
 #pragma GCC unroll 4
   for (int i = 0; i < MR; ++i) {
 #pragma GCC unroll 6
-    for (int j = 0; j < NR; ++j) folded[i * NR + j] = FoldHalves(acc[i][j]);
+    for (int j = 0; j < NR; ++j) lanes[i * NR + j] = acc[i][j];
   }
-  ReduceTile<MR, NR>(folded, tile.out, tile.out_stride);
+  ReduceTile<MR, NR>(lanes, tile.out, tile.out_stride);
 }
 
 #if defined(__AVX512BF16__)
@@ -111,15 +111,13 @@ FACET_INLINE void Tile(const TileArgs<MR, BF16, W>& tile) {
       }
     }
   }
-  __m256 folded[MR * NR];
+  F32x16 lanes[MR * NR];
 #pragma GCC unroll 4
   for (int i = 0; i < MR; ++i) {
 #pragma GCC unroll 6
-    for (int j = 0; j < NR; ++j) {
-      folded[i * NR + j] = FoldHalves(F32x16{acc[i][j]});
-    }
+    for (int j = 0; j < NR; ++j) lanes[i * NR + j] = F32x16{acc[i][j]};
   }
-  ReduceTile<MR, NR>(folded, tile.out, tile.out_stride);
+  ReduceTile<MR, NR>(lanes, tile.out, tile.out_stride);
 }
 
 #endif
