@@ -119,11 +119,12 @@ def skipped_lines(result):
 def section(result):
     """The part of the page on one model."""
     head = (f"**{result['model']}**, {result['date']}; {result['cpu']}, "
-            f"{result['cpus']} CPUs, {result['threads']} threads for each "
-            f"engine; medians of {result['rounds']} rounds.")
+            f"CPUs: {result['cpus']}, threads of each engine: "
+            f"{result['threads']}, rounds: {result['rounds']}.")
+    if any(result["limits"].values()):
+        head += "\n" + limits_line(result)
     lines = engines_lines(result) + skipped_lines(result)
-    return "\n\n".join([head, limits_line(result), "\n".join(lines),
-                        table(result)])
+    return "\n\n".join([head, "\n".join(lines), table(result)])
 
 
 def _bars(condition, result):
