@@ -121,37 +121,6 @@ void Strip(const StripArgs<X, W>& strip) {
   }
 }
 
-// The same for rows of f32 that are not part of a product with weights: what
-// lies `ahead` elements behind each row of w is asked for.
-//
-// REQUIRES: part <= kMatmulMaxPiece.
-template <int MR, bool kAsk, typename W>
-void Strip(const float* const* x, const W* w, int64_t w_stride, int64_t n,
-           int64_t part, int segments, int64_t ahead, float* out,
-           int64_t out_stride, int64_t segment_stride) {
-  float packed[kTileK<MR> == 0 ? 1 : MR * kMatmulMaxPiece];
-  StripArgs<float, W> strip;
-  for (int i = 0; i < MR; ++i) strip.x[i] = x[i];
-  strip.w = w;
-  strip.w_stride = w_stride;
-  strip.n = n;
-  strip.part = part;
-  strip.segments = segments;
-  strip.out = out;
-  strip.out_stride = out_stride;
-  strip.segment_stride = segment_stride;
-  strip.carry = nullptr;
-  strip.packed = packed;
-  strip.ahead = {reinterpret_cast<const uint8_t*>(w + ahead),
-                 n,
-                 w_stride * static_cast<int64_t>(sizeof(W)),
-                 nullptr,
-                 0,
-                 0};
-  strip.ahead_row = 0;
-  Strip<MR, kAsk ? kTileN<MR> : 0>(strip);
-}
-
 // `shares`: by how many strips the next block is asked for; 0: not at all.
 // Adds to `ahead_row` the rows that this strip asks for.
 template <int MR, typename X, typename W>
