@@ -4,8 +4,10 @@
 #ifndef FACET_KERNELS_BACKEND_BACKEND_H_
 #define FACET_KERNELS_BACKEND_BACKEND_H_
 
+#include <cstddef>
 #include <cstdint>
 
+#include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "kernels/attention/attention.h"
 #include "kernels/attention_inputs/attention_inputs.h"
@@ -18,9 +20,14 @@
 
 namespace facet {
 
-// Operations run in the order they are asked for. `use` says what the model
-// does with an operation, such as "attention q k v"; profiles go by it. It
-// points to a literal.
+// Values are in the memory of the backend's device. What the host knows before
+// a step (rows to gather, positions, frequencies, slots, page tables) is host
+// memory on every backend; it stays as it is until the next BeginStep().
+//
+// Operations run in the order they are asked for, and on a device perhaps long
+// after the call: errors of a device come out of Read(). `use` says what the
+// model does with an operation, such as "attention q k v"; profiles go by it.
+// It points to a literal.
 //
 // One thread calls.
 class Backend {
@@ -30,6 +37,16 @@ class Backend {
   // What the operation after the next one will multiply by: its weights may be
   // fetched to a cache while threads wait for each other. Changes no result.
   virtual void FetchAhead(absl::Span<const MatmulArgs> products) = 0;
+  virtual void BeginStep() {}
+  // What operations wait in line in, for communicators that join it: a stream
+  // of the device's runtime. Null on processors.
+  virtual void* stream() { return nullptr; }
+  // Between the host's memory and the device's, in the order of the other
+  // operations. Read() waits for all of them.
+  //
+  // Errors: INTERNAL, naming what the device ran into.
+  virtual absl::Status Read(const void* from, size_t bytes, void* to) = 0;
+  virtual absl::Status Write(const void* from, size_t bytes, void* to) = 0;
 
   virtual void Embedding(const char* use, const EmbeddingArgs& args) = 0;
   // cos, sin: [positions, frequencies], see kernels/rope.
@@ -54,6 +71,10 @@ class Backend {
   // y[i] = x[rows[i]], rows of `width`.
   virtual void GatherRows(const char* use, absl::Span<const int64_t> rows,
                           int64_t width, const float* x, float* y) = 0;
+  // y[i] = the sum of x[part][i], `parts` arrays of y.size(), added along one
+  // binary tree, (0 + 1) + (2 + 3) and so on. REQUIRES: a power of two.
+  virtual void AddParts(const char* use, int parts, const float* x,
+                        absl::Span<float> y) = 0;
   // See kernels/softcap.
   virtual void Softcap(const char* use, absl::Span<float> x, float cap) = 0;
 };

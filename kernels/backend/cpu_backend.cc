@@ -15,6 +15,15 @@ class CpuBackend : public Backend {
   void FetchAhead(absl::Span<const MatmulArgs> products) override {
     FetchWeightsAhead(products, pool_);
   }
+  absl::Status Read(const void* from, size_t bytes, void* to) override {
+    std::memcpy(to, from, bytes);
+    return absl::OkStatus();
+  }
+  absl::Status Write(const void* from, size_t bytes, void* to) override {
+    std::memcpy(to, from, bytes);
+    return absl::OkStatus();
+  }
+
   void Embedding(const char*, const EmbeddingArgs& args) override {
     facet::Embedding(args, pool_);
   }
@@ -55,6 +64,18 @@ class CpuBackend : public Backend {
                   const float* x, float* y) override {
     for (size_t i = 0; i < rows.size(); ++i) {
       std::memcpy(y + i * width, x + rows[i] * width, width * sizeof(float));
+    }
+  }
+  void AddParts(const char*, int parts, const float* x,
+                absl::Span<float> y) override {
+    const int64_t count = static_cast<int64_t>(y.size());
+    for (int64_t i = 0; i < count; ++i) {
+      float sums[64];
+      for (int p = 0; p < parts; ++p) sums[p] = x[p * count + i];
+      for (int step = 1; step < parts; step *= 2) {
+        for (int p = 0; p < parts; p += 2 * step) sums[p] += sums[p + step];
+      }
+      y[i] = sums[0];
     }
   }
   void Softcap(const char*, absl::Span<float> x, float cap) override {

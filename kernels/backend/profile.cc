@@ -75,6 +75,14 @@ class ProfilingBackend : public Backend {
   void FetchAhead(absl::Span<const MatmulArgs> products) override {
     backend_->FetchAhead(products);
   }
+  void BeginStep() override { backend_->BeginStep(); }
+  absl::Status Read(const void* from, size_t bytes, void* to) override {
+    return backend_->Read(from, bytes, to);
+  }
+  absl::Status Write(const void* from, size_t bytes, void* to) override {
+    return backend_->Write(from, bytes, to);
+  }
+
   void Embedding(const char* use, const EmbeddingArgs& args) override {
     const double values = 1.0 * args.rows.size() * args.width;
     Time(use, {values * (SizeOf(args.dtype) + 4), values},
@@ -137,6 +145,13 @@ class ProfilingBackend : public Backend {
                   int64_t width, const float* x, float* y) override {
     Time(use, {8.0 * rows.size() * width, 0},
          [&] { backend_->GatherRows(use, rows, width, x, y); });
+  }
+  void* stream() override { return backend_->stream(); }
+  void AddParts(const char* use, int parts, const float* x,
+                absl::Span<float> y) override {
+    const double values = 1.0 * parts * y.size();
+    Time(use, {4 * values, values},
+         [&] { backend_->AddParts(use, parts, x, y); });
   }
   void Softcap(const char* use, absl::Span<float> x, float cap) override {
     const double values = 1.0 * x.size();

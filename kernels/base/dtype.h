@@ -6,11 +6,13 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/base/host_device.h"
+
 namespace facet {
 
 enum class DType : uint8_t { kF32, kBF16, kF16, kI32, kI64, kU8 };
 
-inline size_t SizeOf(DType dtype) {
+FACET_HOST_DEVICE inline size_t SizeOf(DType dtype) {
   switch (dtype) {
     case DType::kF32:
     case DType::kI32:
@@ -50,7 +52,8 @@ struct BF16 {
   uint16_t bits = 0;
 };
 
-__attribute__((always_inline)) inline float ToFloat(BF16 value) {
+FACET_HOST_DEVICE __attribute__((always_inline)) inline float ToFloat(
+    BF16 value) {
   const uint32_t bits = static_cast<uint32_t>(value.bits) << 16;
   float result;
   std::memcpy(&result, &bits, sizeof(result));
@@ -58,7 +61,8 @@ __attribute__((always_inline)) inline float ToFloat(BF16 value) {
 }
 
 // Rounds to nearest, ties to even; a NaN stays a NaN.
-__attribute__((always_inline)) inline BF16 ToBF16(float value) {
+FACET_HOST_DEVICE __attribute__((always_inline)) inline BF16 ToBF16(
+    float value) {
   uint32_t bits;
   std::memcpy(&bits, &value, sizeof(bits));
   if ((bits & 0x7fffffffu) > 0x7f800000u) {

@@ -1,0 +1,43 @@
+// Copies of 16 bytes from global to shared memory that run while the thread
+// goes on. Groups finish in the order they were committed.
+#ifndef FACET_KERNELS_CUDA_ASYNC_COPY_H_
+#define FACET_KERNELS_CUDA_ASYNC_COPY_H_
+
+#include "kernels/cuda/launch.h"
+
+namespace facet {
+namespace FACET_CUDA {
+
+// Both addresses are multiples of 16. Past the first-level cache: what streams
+// by once is not kept there.
+__device__ inline void CopyAsync(void* shared, const void* global) {
+#if defined(__CUDA_ARCH__)
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(
+                   static_cast<unsigned>(__cvta_generic_to_shared(shared))),
+               "l"(global));
+#else
+  struct alignas(16) Piece {
+    unsigned char bytes[16];
+  };
+  *static_cast<Piece*>(shared) = *static_cast<const Piece*>(global);
+#endif
+}
+
+__device__ inline void CommitCopies() {
+#if defined(__CUDA_ARCH__)
+  asm volatile("cp.async.commit_group;");
+#endif
+}
+
+// Waits until all but the newest `kPending` groups of this thread are there.
+template <int kPending>
+__device__ inline void WaitForCopies() {
+#if defined(__CUDA_ARCH__)
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending));
+#endif
+}
+
+}  // namespace FACET_CUDA
+}  // namespace facet
+
+#endif  // FACET_KERNELS_CUDA_ASYNC_COPY_H_

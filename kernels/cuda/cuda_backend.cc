@@ -1,0 +1,184 @@
+#include "kernels/cuda/cuda_backend.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "kernels/attention/attention_cuda_plan.h"
+#include "kernels/base/check.h"
+#include "kernels/base/status_macros.h"
+#include "kernels/cuda/operations.h"
+#include "kernels/cuda/runtime.h"
+#include "kernels/cuda/step_inputs.h"
+
+namespace facet {
+namespace FACET_CUDA {
+namespace {
+
+constexpr size_t kStateBytesMost = size_t{1} << 30;
+
+size_t StateBytes(const BackendLimits& limits) {
+  return kMostAttentionStates * AttentionStateFloats(limits.head_dim) *
+         sizeof(float);
+}
+
+size_t ExpertsBytes(const BackendLimits& limits) {
+  if (limits.experts == 0) return 0;
+  return ExpertsScratchBytes(limits.tokens, limits.experts_per_token,
+                             limits.experts, limits.hidden,
+                             limits.expert_width);
+}
+
+// Lists of a step: a few numbers per token, items of attention per token and
+// head, and page tables of long sequences.
+size_t StepInputBytes(const BackendLimits& limits) {
+  return (size_t{8} << 20) + limits.tokens * size_t{8192};
+}
+
+class CudaBackend : public Backend {
+ public:
+  CudaBackend(int index, Stream stream) : index_(index), stream_(stream) {}
+  ~CudaBackend() override {
+    // Nothing may run on memory that is about to go.
+    Wait(stream_).IgnoreError();
+    inputs_.reset();
+    DestroyStream(stream_);
+  }
+
+  absl::Status Reserve(Device* device, const BackendLimits& limits) {
+    FACET_CHECK(StateBytes(limits) <= kStateBytesMost);
+    FACET_ASSIGN_OR_RETURN(
+        inputs_, StepInputs::Create(device, StepInputBytes(limits), stream_));
+    FACET_ASSIGN_OR_RETURN(states_,
+                           DeviceMemory::Allocate(device, StateBytes(limits),
+                                                  "states of attention"));
+    if (ExpertsBytes(limits) > 0) {
+      FACET_ASSIGN_OR_RETURN(
+          experts_, DeviceMemory::Allocate(device, ExpertsBytes(limits),
+                                           "outputs of experts"));
+    }
+    return absl::OkStatus();
+  }
+
+  void BeginStep() override {
+    SelectDevice(index_);  // of this thread, which may not be the loading one
+    inputs_->BeginStep();
+  }
+
+  // Kernels of the next operation start their own loads.
+  void FetchAhead(absl::Span<const MatmulArgs>) override {}
+
+  absl::Status Read(const void* from, size_t bytes, void* to) override {
+    FACET_RETURN_IF_ERROR(inputs_->status());
+    FACET_RETURN_IF_ERROR(CopyToHost(from, bytes, to, stream_));
+    return Wait(stream_);
+  }
+  // Waits: `from` is not pinned and may change.
+  absl::Status Write(const void* from, size_t bytes, void* to) override {
+    FACET_RETURN_IF_ERROR(CopyToDevice(from, bytes, to, stream_));
+    return Wait(stream_);
+  }
+
+  void Embedding(const char*, const EmbeddingArgs& args) override {
+    const int32_t* rows = inputs_->Place(args.rows.data(), args.rows.size());
+    if (rows == nullptr) return;
+    EmbeddingArgs placed = args;
+    placed.rows = {rows, args.rows.size()};
+    FACET_CUDA::Embedding(placed, stream_);
+  }
+  void RopeTable(const char*, absl::Span<const int64_t> positions,
+                 absl::Span<const float> frequencies, float* cos,
+                 float* sin) override {
+    const int64_t* position =
+        inputs_->Place(positions.data(), positions.size());
+    const float* frequency =
+        inputs_->Place(frequencies.data(), frequencies.size());
+    if (position == nullptr || frequency == nullptr) return;
+    FACET_CUDA::RopeTable(static_cast<int64_t>(positions.size()), position,
+                          static_cast<int64_t>(frequencies.size()), frequency,
+                          cos, sin, stream_);
+  }
+  void RmsNorms(const char*, absl::Span<const RmsNormArgs> chain) override {
+    FACET_CUDA::RmsNorms(chain, stream_);
+  }
+  void Matmuls(const char*, absl::Span<const MatmulArgs> problems) override {
+    FACET_CUDA::Matmuls(problems, stream_);
+  }
+  void AttentionInputs(const char*, const AttentionInputsArgs& args) override {
+    AttentionInputsArgs placed = args;
+    if (args.kv_heads > 0) {
+      placed.slots = inputs_->Place(args.slots, args.tokens);
+      if (placed.slots == nullptr) return;
+    }
+    FACET_CUDA::AttentionInputs(placed, stream_);
+  }
+  void Attention(const char*,
+                 absl::Span<const AttentionArgs> sequences) override {
+    if (sequences.empty()) return;
+    const AttentionPlan plan = PlanAttention(sequences);
+    AttentionLaunch launch;
+    launch.sequences =
+        inputs_->Place(plan.sequences.data(), plan.sequences.size());
+    launch.pages = inputs_->Place(plan.pages.data(), plan.pages.size());
+    launch.items = inputs_->Place(plan.items.data(), plan.items.size());
+    launch.merges = inputs_->Place(plan.merges.data(), plan.merges.size());
+    if (!inputs_->status().ok()) return;
+    launch.num_items = static_cast<int64_t>(plan.items.size());
+    launch.num_merges = static_cast<int64_t>(plan.merges.size());
+    launch.most_rows = plan.most_rows;
+    FACET_CUDA::Attention(sequences[0], launch,
+                          static_cast<float*>(states_.data()), stream_);
+  }
+  void GatedGelu(const char*, const GatedGeluArgs& args) override {
+    FACET_CUDA::GatedGelu(args, stream_);
+  }
+  void Router(const char*, const RouterArgs& args) override {
+    FACET_CUDA::Router(args, stream_);
+  }
+  void Experts(const char*, const ExpertsArgs& args) override {
+    FACET_CUDA::Experts(args, experts_.data(), stream_);
+  }
+  void Scale(const char*, absl::Span<float> x, float factor) override {
+    FACET_CUDA::Scale(x.data(), static_cast<int64_t>(x.size()), factor,
+                      stream_);
+  }
+  void GatherRows(const char*, absl::Span<const int64_t> rows, int64_t width,
+                  const float* x, float* y) override {
+    const int64_t* placed = inputs_->Place(rows.data(), rows.size());
+    if (placed == nullptr) return;
+    FACET_CUDA::GatherRows(static_cast<int64_t>(rows.size()), placed, width, x,
+                           y, stream_);
+  }
+  void* stream() override { return stream_; }
+  void AddParts(const char*, int parts, const float* x,
+                absl::Span<float> y) override {
+    FACET_CUDA::AddParts(parts, x, static_cast<int64_t>(y.size()), y.data(),
+                         stream_);
+  }
+  void Softcap(const char*, absl::Span<float> x, float cap) override {
+    FACET_CUDA::Softcap(x.data(), static_cast<int64_t>(x.size()), cap, stream_);
+  }
+
+ private:
+  const int index_;
+  const Stream stream_;
+  std::unique_ptr<StepInputs> inputs_;
+  DeviceMemory states_;
+  DeviceMemory experts_;
+};
+
+}  // namespace
+
+size_t CudaBackendBytes(const BackendLimits& limits) {
+  return 2 * StepInputBytes(limits) + StateBytes(limits) + ExpertsBytes(limits);
+}
+
+absl::StatusOr<std::unique_ptr<Backend>> MakeCudaBackend(
+    Device* device, int index, const BackendLimits& limits) {
+  FACET_ASSIGN_OR_RETURN(const Stream stream, MakeStream());
+  auto backend = std::make_unique<CudaBackend>(index, stream);
+  FACET_RETURN_IF_ERROR(backend->Reserve(device, limits));
+  return backend;
+}
+
+}  // namespace FACET_CUDA
+}  // namespace facet

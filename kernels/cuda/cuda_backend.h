@@ -1,0 +1,23 @@
+// The operations of a model on a GPU, or on the emulation of one.
+#ifndef FACET_KERNELS_CUDA_CUDA_BACKEND_H_
+#define FACET_KERNELS_CUDA_CUDA_BACKEND_H_
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "kernels/backend/device.h"
+#include "kernels/cuda/stream.h"
+
+namespace facet {
+namespace FACET_CUDA {
+
+absl::StatusOr<std::unique_ptr<Device>> OpenDevice(int index);
+
+size_t CudaBackendBytes(const BackendLimits& limits);
+absl::StatusOr<std::unique_ptr<Backend>> MakeCudaBackend(
+    Device* device, int index, const BackendLimits& limits);
+
+}  // namespace FACET_CUDA
+}  // namespace facet
+
+#endif  // FACET_KERNELS_CUDA_CUDA_BACKEND_H_

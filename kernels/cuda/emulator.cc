@@ -1,0 +1,210 @@
+#include "kernels/cuda/emulator.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+extern "C" void facet_switch_stack(void** save, void* load);
+
+// Saves what a call preserves on the stack of the one, takes it from the
+// other's.
+asm(R"(
+.text
+.type facet_switch_stack, @function
+facet_switch_stack:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+.size facet_switch_stack, . - facet_switch_stack
+)");
+
+namespace facet {
+namespace emulated {
+
+thread_local dim3 thread_index, block_index, block_dim, grid_dim;
+
+namespace {
+
+constexpr size_t kStackBytes = 64 * 1024;
+constexpr int kWarp = 32;
+
+enum class State { kReady, kAtBlockBarrier, kAtWarpBarrier, kDone };
+
+[[noreturn]] void Fail(const char* what) {
+  std::fprintf(stderr,
+               "emulated kernel: %s; block (%u, %u, %u), thread (%u, %u, %u)\n",
+               what, block_index.x, block_index.y, block_index.z,
+               thread_index.x, thread_index.y, thread_index.z);
+  std::abort();
+}
+
+struct Fiber {
+  void* stack = nullptr;  // where it left off
+  State state = State::kDone;
+  unsigned turn = 0;  // of exchanges
+};
+
+struct Warp {
+  uint64_t slots[2][kWarp];
+};
+
+class Machine {
+ public:
+  ~Machine() {
+    if (stacks_ != nullptr) munmap(stacks_, capacity_ * kStackBytes);
+  }
+
+  void RunBlock(const std::function<void()>& kernel, size_t shared_bytes);
+  void Yield(State state) {
+    Fiber& fiber = fibers_[current_];
+    fiber.state = state;
+    facet_switch_stack(&fiber.stack, scheduler_);
+  }
+  Fiber& current() { return fibers_[current_]; }
+  Warp& warp() { return warps_[current_ / kWarp]; }
+  void* shared() { return shared_; }
+  void RunKernel() { (*kernel_)(); }
+
+ private:
+  void Reserve(size_t threads);
+  // Whether any fiber is ready afterwards.
+  bool Release();
+
+  std::vector<Fiber> fibers_;
+  std::vector<Warp> warps_;
+  std::vector<uint8_t> shared_bytes_;
+  void* shared_ = nullptr;
+  uint8_t* stacks_ = nullptr;
+  size_t capacity_ = 0;
+  size_t current_ = 0;
+  void* scheduler_ = nullptr;
+  const std::function<void()>* kernel_ = nullptr;
+};
+
+thread_local Machine machine;
+
+void FiberMain() {
+  machine.RunKernel();
+  machine.Yield(State::kDone);
+  std::abort();
+}
+
+void Machine::Reserve(size_t threads) {
+  if (threads <= capacity_) return;
+  if (stacks_ != nullptr) munmap(stacks_, capacity_ * kStackBytes);
+  void* stacks = mmap(nullptr, threads * kStackBytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (stacks == MAP_FAILED) Fail("no memory for stacks");
+  stacks_ = static_cast<uint8_t*>(stacks);
+  capacity_ = threads;
+}
+
+bool Machine::Release() {
+  size_t done = 0, at_block = 0;
+  bool ready = false;
+  for (size_t first = 0; first < fibers_.size(); first += kWarp) {
+    const size_t last = std::min(fibers_.size(), first + kWarp);
+    size_t at_warp = 0;
+    for (size_t i = first; i < last; ++i) {
+      done += fibers_[i].state == State::kDone;
+      at_block += fibers_[i].state == State::kAtBlockBarrier;
+      at_warp += fibers_[i].state == State::kAtWarpBarrier;
+    }
+    if (at_warp == 0) continue;
+    if (at_warp < last - first) {
+      Fail("a warp's barrier or shuffle that not all of its threads reach");
+    }
+    for (size_t i = first; i < last; ++i) fibers_[i].state = State::kReady;
+    ready = true;
+  }
+  if (ready || done == fibers_.size()) return ready;
+  if (at_block < fibers_.size()) {
+    Fail("a block's barrier that not all of its threads reach");
+  }
+  for (Fiber& fiber : fibers_) fiber.state = State::kReady;
+  return true;
+}
+
+void Machine::RunBlock(const std::function<void()>& kernel,
+                       size_t shared_bytes) {
+  const size_t threads =
+      static_cast<size_t>(block_dim.x) * block_dim.y * block_dim.z;
+  Reserve(threads);
+  kernel_ = &kernel;
+  // Exactly as much as was asked for, so that a sanitizer sees what lies
+  // behind; filled with what no kernel should compute with.
+  shared_bytes_.assign(shared_bytes + 128, 0xff);
+  const auto base = reinterpret_cast<uintptr_t>(shared_bytes_.data());
+  shared_ = reinterpret_cast<void*>((base + 127) / 128 * 128);
+  fibers_.assign(threads, Fiber());
+  warps_.resize((threads + kWarp - 1) / kWarp);
+  for (size_t i = 0; i < threads; ++i) {
+    void** top = reinterpret_cast<void**>(stacks_ + (i + 1) * kStackBytes);
+    *--top = nullptr;  // keeps the alignment that a call leaves
+    *--top = reinterpret_cast<void*>(&FiberMain);
+    for (int r = 0; r < 6; ++r) *--top = nullptr;
+    fibers_[i].stack = top;
+    fibers_[i].state = State::kReady;
+  }
+  do {
+    for (current_ = 0; current_ < threads; ++current_) {
+      Fiber& fiber = fibers_[current_];
+      if (fiber.state != State::kReady) continue;
+      thread_index.x = current_ % block_dim.x;
+      thread_index.y = current_ / block_dim.x % block_dim.y;
+      thread_index.z = current_ / block_dim.x / block_dim.y;
+      facet_switch_stack(&scheduler_, fiber.stack);
+    }
+  } while (Release());
+}
+
+}  // namespace
+
+void RunGrid(dim3 grid, dim3 block, size_t shared_bytes,
+             const std::function<void()>& kernel) {
+  grid_dim = grid;
+  block_dim = block;
+  if (block.x * block.y * block.z > 1024) Fail("more than 1024 threads");
+  if (shared_bytes > 227 * 1024) Fail("more shared memory than a GPU has");
+  for (unsigned z = 0; z < grid.z; ++z) {
+    for (unsigned y = 0; y < grid.y; ++y) {
+      for (unsigned x = 0; x < grid.x; ++x) {
+        block_index = dim3(x, y, z);
+        machine.RunBlock(kernel, shared_bytes);
+      }
+    }
+  }
+}
+
+void* SharedBytes() { return machine.shared(); }
+
+void BlockBarrier() { machine.Yield(State::kAtBlockBarrier); }
+
+void WarpBarrier() { machine.Yield(State::kAtWarpBarrier); }
+
+uint64_t WarpExchange(uint64_t value, int from) {
+  // Two sets of slots: who is through the next barrier has read this one's.
+  const unsigned turn = machine.current().turn++ % 2;
+  machine.warp().slots[turn][thread_index.x % kWarp] = value;
+  WarpBarrier();
+  return machine.warp().slots[turn][from];
+}
+
+}  // namespace emulated
+}  // namespace facet

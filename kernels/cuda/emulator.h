@@ -1,0 +1,99 @@
+// Enough of CUDA's language for the host's compiler to build a kernel, and a
+// Launch() that runs it: blocks one after another, each thread of a block a
+// fiber that gives way at barriers and shuffles. Shared memory starts every
+// block as NaNs. What a GPU would hang or fault on (a barrier that not all
+// threads reach, a misaligned 16-byte copy) ends the process with a message.
+//
+// For tests. Launches of different host threads are independent.
+#ifndef FACET_KERNELS_CUDA_EMULATOR_H_
+#define FACET_KERNELS_CUDA_EMULATOR_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+
+#include "kernels/cuda/stream.h"
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+
+struct dim3 {
+  unsigned x, y, z;
+  dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
+};
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
+
+namespace facet {
+namespace emulated {
+
+// Of the thread that runs.
+extern thread_local dim3 thread_index, block_index, block_dim, grid_dim;
+
+inline constexpr unsigned kFullWarp = 0xffffffffu;
+
+void RunGrid(dim3 grid, dim3 block, size_t shared_bytes,
+             const std::function<void()>& kernel);
+void* SharedBytes();
+void BlockBarrier();
+void WarpBarrier();
+// Every lane of the warp gives `value` and gets that of lane `from`.
+uint64_t WarpExchange(uint64_t value, int from);
+
+template <typename T>
+T* SharedMemory() {
+  return static_cast<T*>(SharedBytes());
+}
+
+template <typename... Parameters, typename... Args>
+void Launch(void (*kernel)(Parameters...), dim3 grid, dim3 block,
+            size_t shared_bytes, Stream, Args... args) {
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  RunGrid(grid, block, shared_bytes, [=] { kernel(args...); });
+}
+
+}  // namespace emulated
+}  // namespace facet
+
+#define threadIdx ::facet::emulated::thread_index
+#define blockIdx ::facet::emulated::block_index
+#define blockDim ::facet::emulated::block_dim
+#define gridDim ::facet::emulated::grid_dim
+
+inline void __syncthreads() { facet::emulated::BlockBarrier(); }
+inline void __syncwarp() { facet::emulated::WarpBarrier(); }
+
+template <typename T>
+T __shfl_sync(unsigned, T value, int from) {
+  static_assert(sizeof(T) <= 8);
+  uint64_t bits = 0;
+  std::memcpy(&bits, &value, sizeof(T));
+  bits = facet::emulated::WarpExchange(bits, from);
+  std::memcpy(&value, &bits, sizeof(T));
+  return value;
+}
+template <typename T>
+T __shfl_xor_sync(unsigned mask, T value, int lanes) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  return __shfl_sync(mask, value, lane ^ lanes);
+}
+// Lanes below `by` keep their own value.
+template <typename T>
+T __shfl_up_sync(unsigned mask, T value, int by) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  return __shfl_sync(mask, value, lane >= by ? lane - by : lane);
+}
+template <typename T>
+T __ldg(const T* from) {
+  return *from;
+}
+
+#endif  // FACET_KERNELS_CUDA_EMULATOR_H_

@@ -1,0 +1,271 @@
+// What kernels reach of what the card does, in the shapes of Gemma 4 31B and
+// 26B-A4B: one JSON object per line and figure. Weights are drawn on the host
+// once and lie in more copies than the card's cache holds; every figure is the
+// median of batches of launches between two events.
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "kernels/cuda/cuda_backend.h"
+
+namespace facet {
+namespace {
+
+[[noreturn]] void Fail(const std::string& what) {
+  std::fprintf(stderr, "gpu_benchmark: %s\n", what.c_str());
+  std::exit(1);
+}
+
+void Check(const absl::Status& status) {
+  if (!status.ok()) Fail(status.ToString());
+}
+
+template <typename T>
+T Value(absl::StatusOr<T> value) {
+  Check(value.status());
+  return *std::move(value);
+}
+
+// Larger than any second-level cache by far.
+constexpr int64_t kRotatedBytes = int64_t{768} << 20;
+constexpr int kBatches = 15;
+
+class Bench {
+ public:
+  Bench() : device_(Value(cuda::OpenDevice(0))) {
+    BackendLimits limits;
+    limits.tokens = 512;
+    limits.head_dim = 512;
+    limits.experts_per_token = 8;
+    limits.experts = 128;
+    limits.hidden = 2816;
+    limits.expert_width = 704;
+    backend_ = Value(device_->MakeBackend(limits));
+    stream_ = static_cast<cudaStream_t>(backend_->stream());
+    cudaEventCreate(&begin_);
+    cudaEventCreate(&end_);
+    std::printf("{\"device\": \"%s\"}\n", device_->name().c_str());
+  }
+
+  // Random bf16 values around 1/64, repeated every 64 KiB: never zeros, which
+  // cost a card less power.
+  void* Weights(int64_t bytes) {
+    static const std::vector<uint16_t> pattern = [] {
+      std::vector<uint16_t> values(32 * 1024);
+      uint32_t state = 1;
+      for (uint16_t& value : values) {
+        state = state * 1664525 + 1013904223;
+        value = static_cast<uint16_t>(0x3c00 | (state >> 16 & 0x80ff));
+      }
+      return values;
+    }();
+    kept_.push_back(
+        Value(DeviceMemory::Allocate(device_.get(), bytes, "benchmark")));
+    auto* data = static_cast<uint8_t*>(kept_.back().data());
+    const int64_t piece = static_cast<int64_t>(2 * pattern.size());
+    for (int64_t at = 0; at < bytes; at += piece) {
+      cudaMemcpyAsync(data + at, pattern.data(), std::min(piece, bytes - at),
+                      cudaMemcpyHostToDevice, stream_);
+    }
+    cudaStreamSynchronize(stream_);
+    return data;
+  }
+  float* Floats(int64_t count) {
+    // Read as pairs of bf16 or as f32: finite and small either way.
+    return static_cast<float*>(Weights(count * 4));
+  }
+  void Release() { kept_.clear(); }
+
+  // run(i) launches once, i counting up. Seconds of one launch.
+  double Time(int launches, const std::function<void(int)>& run) {
+    int next = 0;
+    std::vector<double> seconds;
+    for (int batch = 0; batch < kBatches + 2; ++batch) {
+      backend_->BeginStep();
+      cudaEventRecord(begin_, stream_);
+      for (int i = 0; i < launches; ++i) run(next++);
+      cudaEventRecord(end_, stream_);
+      const cudaError_t error = cudaEventSynchronize(end_);
+      if (error != cudaSuccess) Fail(cudaGetErrorString(error));
+      float ms = 0;
+      cudaEventElapsedTime(&ms, begin_, end_);
+      if (batch >= 2) seconds.push_back(ms / 1e3 / launches);
+    }
+    std::sort(seconds.begin(), seconds.end());
+    return seconds[seconds.size() / 2];
+  }
+
+  void Print(const std::string& what, double seconds, double bytes) {
+    const double rate = bytes / seconds / 1e9;
+    std::printf(
+        "{\"kernel\": \"%s\", \"us\": %.2f, \"gb_per_s\": %.0f, "
+        "\"of_copy\": %.3f}\n",
+        what.c_str(), seconds * 1e6, rate,
+        copy_rate_ > 0 ? rate / copy_rate_ : 1.0);
+    std::fflush(stdout);
+  }
+
+  // Reads and writes of a copy inside the card: the ceiling of the others.
+  void Copy() {
+    const int64_t bytes = int64_t{1} << 30;
+    void* from = Weights(bytes);
+    void* to = Weights(bytes);
+    const double seconds = Time(4, [&](int) {
+      cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_);
+    });
+    copy_rate_ = 2.0 * bytes / seconds / 1e9;
+    Print("copy inside the card", seconds, 2.0 * bytes);
+    Release();
+  }
+
+  void Product(const char* name, int64_t n, int64_t k, int segments,
+               bool gated) {
+    const int64_t bytes = (gated ? 2 : 1) * n * k * 2;
+    const int copies =
+        static_cast<int>(std::max<int64_t>(2, kRotatedBytes / bytes));
+    uint8_t* w = static_cast<uint8_t*>(Weights(copies * bytes));
+    float* x = Floats(32 * k);
+    float* y = Floats(32 * n);
+    for (const int64_t m : {1, 2, 4, 8, 16, 32}) {
+      MatmulArgs args;
+      args.m = m;
+      args.n = args.y_stride = n;
+      args.k = args.x_stride = args.w_stride = k;
+      args.segments = segments;
+      args.x = x;
+      args.y = y;
+      const double seconds = Time(8, [&](int i) {
+        args.w = w + i % copies * bytes;
+        args.up = gated ? w + i % copies * bytes + n * k * 2 : nullptr;
+        backend_->Matmuls("benchmark", {&args, 1});
+      });
+      Print(absl::StrCat(name, " [", n, ", ", k, "], tokens ", m), seconds,
+            static_cast<double>(bytes));
+    }
+    Release();
+  }
+
+  void Attention(const char* name, int heads, int kv_heads, int head_dim,
+                 int64_t window, int64_t context, int sequences) {
+    constexpr int kPageTokens = 64;
+    const int64_t seen = window > 0 ? std::min(window, context) : context;
+    const int64_t first_page =
+        window > 0 ? std::max<int64_t>(0, context - window) / kPageTokens : 0;
+    const int64_t pages =
+        (context + kPageTokens - 1) / kPageTokens - first_page;
+    const int64_t page_bytes = int64_t{kv_heads} * kPageTokens * head_dim * 2;
+    const int64_t all = pages * sequences * page_bytes;
+    const int copies =
+        static_cast<int>(std::max<int64_t>(2, kRotatedBytes / (2 * all)));
+    uint8_t* k = static_cast<uint8_t*>(Weights(all * copies));
+    uint8_t* v = static_cast<uint8_t*>(Weights(all * copies));
+    float* q = Floats(int64_t{sequences} * heads * head_dim);
+    float* y = Floats(int64_t{sequences} * heads * head_dim);
+    std::vector<int32_t> table(pages * sequences);
+    for (size_t i = 0; i < table.size(); ++i) {
+      table[i] = static_cast<int32_t>(table.size() - 1 - i);
+    }
+    const double seconds = Time(8, [&](int i) {
+      std::vector<AttentionArgs> args(sequences);
+      for (int s = 0; s < sequences; ++s) {
+        AttentionArgs& one = args[s];
+        one.tokens = 1;
+        one.first_position = context - 1;
+        one.query_heads = heads;
+        one.kv_heads = kv_heads;
+        one.heads_per_kv = heads / kv_heads;
+        one.head_dim = head_dim;
+        one.window = window;
+        one.q = q + int64_t{s} * heads * head_dim;
+        one.y = y + int64_t{s} * heads * head_dim;
+        one.q_stride = one.y_stride = int64_t{heads} * head_dim;
+        one.k = k + i % copies * all;
+        one.v = v + i % copies * all;
+        one.kv_dtype = DType::kBF16;
+        one.page_tokens = kPageTokens;
+        one.pages = table.data() + s * pages;
+        one.first_page = first_page;
+      }
+      backend_->Attention("benchmark", args);
+    });
+    Print(absl::StrCat(name, ", context ", context, ", sequences ", sequences),
+          seconds, 4.0 * seen * kv_heads * head_dim * sequences);
+    Release();
+  }
+
+  void Experts(int64_t tokens) {
+    const int64_t hidden = 2816, width = 704, experts = 128;
+    const int64_t gate_up = experts * 2 * width * hidden * 2;
+    const int64_t down = experts * hidden * width * 2;
+    uint8_t* w = static_cast<uint8_t*>(Weights(gate_up + down));
+    std::vector<int32_t> chosen(tokens * 8);
+    std::vector<bool> touched(experts);
+    for (size_t i = 0; i < chosen.size(); ++i) {
+      chosen[i] = static_cast<int32_t>((i * 37 + i / 8 * 11) % experts);
+      touched[chosen[i]] = true;
+    }
+    float* chosen_floats = Floats(tokens * 8);
+    Check(backend_->Write(chosen.data(), 4 * chosen.size(), chosen_floats));
+    ExpertsArgs args;
+    args.tokens = tokens;
+    args.hidden = args.gate_up_stride = hidden;
+    args.width = args.down_stride = width;
+    args.experts_per_token = 8;
+    args.experts = experts;
+    args.experts_per_shard = 16;
+    args.x = Floats(tokens * hidden);
+    args.y = Floats(tokens * hidden);
+    args.chosen = reinterpret_cast<const int32_t*>(chosen_floats);
+    args.weights = Floats(tokens * 8);
+    args.gate_up = w;
+    args.down = w + gate_up;
+    const double seconds =
+        Time(8, [&](int) { backend_->Experts("benchmark", args); });
+    const double share =
+        static_cast<double>(std::count(touched.begin(), touched.end(), true)) /
+        static_cast<double>(experts);
+    Print(absl::StrCat("experts of 26B-A4B, tokens ", tokens), seconds,
+          share * static_cast<double>(gate_up + down));
+    Release();
+  }
+
+ private:
+  std::unique_ptr<Device> device_;
+  std::unique_ptr<Backend> backend_;
+  std::vector<DeviceMemory> kept_;
+  cudaStream_t stream_ = nullptr;
+  cudaEvent_t begin_ = nullptr, end_ = nullptr;
+  double copy_rate_ = 0;
+};
+
+void Run() {
+  Bench bench;
+  bench.Copy();
+  bench.Product("31B q, k, v", 16384, 5376, 1, false);
+  bench.Product("31B attention output", 5376, 8192, 8, false);
+  bench.Product("31B gate, up", 21504, 5376, 1, true);
+  bench.Product("31B down", 5376, 21504, 8, false);
+  bench.Product("31B head", 262144, 5376, 1, false);
+  bench.Product("26B-A4B q, k, v", 8192, 2816, 1, false);
+  bench.Product("26B-A4B gate, up", 2112, 2816, 1, true);
+  for (const int64_t tokens : {1, 8, 32}) bench.Experts(tokens);
+  for (const int sequences : {1, 8, 32}) {
+    bench.Attention("31B sliding", 32, 16, 256, 1024, 2048, sequences);
+    bench.Attention("31B global", 32, 4, 512, 0, 2048, sequences);
+  }
+  bench.Attention("31B global", 32, 4, 512, 0, 32768, 1);
+  bench.Attention("31B global", 32, 4, 512, 0, 131072, 1);
+}
+
+}  // namespace
+}  // namespace facet
+
+int main() { facet::Run(); }

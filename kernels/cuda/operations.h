@@ -1,0 +1,56 @@
+// The operations of kernels/backend on a device. Each has the contract of its
+// folder, the orders of addition included, so that in equal arithmetic a device
+// computes the bits a processor computes. All pointers in arguments are device
+// memory unless said otherwise; launches return at once.
+#ifndef FACET_KERNELS_CUDA_OPERATIONS_H_
+#define FACET_KERNELS_CUDA_OPERATIONS_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "absl/types/span.h"
+#include "kernels/attention/attention.h"
+#include "kernels/attention/attention_cuda_plan.h"
+#include "kernels/attention_inputs/attention_inputs.h"
+#include "kernels/cuda/stream.h"
+#include "kernels/embedding/embedding.h"
+#include "kernels/experts/experts.h"
+#include "kernels/gated_gelu/gated_gelu.h"
+#include "kernels/matmul/matmul.h"
+#include "kernels/rms_norm/rms_norm.h"
+#include "kernels/router/router.h"
+
+namespace facet {
+namespace FACET_CUDA {
+
+void Embedding(const EmbeddingArgs& args, Stream stream);
+void RopeTable(int64_t positions, const int64_t* position, int64_t frequencies,
+               const float* frequency, float* cos, float* sin, Stream stream);
+void RmsNorms(absl::Span<const RmsNormArgs> chain, Stream stream);
+void Matmuls(absl::Span<const MatmulArgs> problems, Stream stream);
+void AttentionInputs(const AttentionInputsArgs& args, Stream stream);
+void GatedGelu(const GatedGeluArgs& args, Stream stream);
+void Router(const RouterArgs& args, Stream stream);
+void Scale(float* x, int64_t count, float factor, Stream stream);
+// `rows` are device memory.
+void GatherRows(int64_t count, const int64_t* rows, int64_t width,
+                const float* x, float* y, Stream stream);
+void AddParts(int parts, const float* x, int64_t count, float* y,
+              Stream stream);
+void Softcap(float* x, int64_t count, float cap, Stream stream);
+
+// Device memory that Experts() works in, for steps of up to `tokens`.
+size_t ExpertsScratchBytes(int64_t tokens, int experts_per_token,
+                           int64_t experts, int64_t hidden, int64_t width);
+// `beside` is run as well.
+void Experts(const ExpertsArgs& args, void* scratch, Stream stream);
+
+// `first` is what all sequences share, with the pointers of the first; `plan`
+// and its arrays are those of PlanAttention(), in device memory.
+void Attention(const AttentionArgs& first, const AttentionLaunch& launch,
+               float* states, Stream stream);
+
+}  // namespace FACET_CUDA
+}  // namespace facet
+
+#endif  // FACET_KERNELS_CUDA_OPERATIONS_H_

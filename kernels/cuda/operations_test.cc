@@ -1,0 +1,436 @@
+// Every operation of the device against the processors', bit for bit: on the
+// emulation, which runs the same kernels thread by thread, or on a GPU.
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "kernels/backend/cpu_backend.h"
+#include "kernels/base/thread_pool.h"
+#include "kernels/cuda/cuda_backend.h"
+
+namespace facet {
+namespace {
+
+BackendLimits Limits() {
+  BackendLimits limits;
+  limits.tokens = 64;
+  limits.head_dim = 512;
+  limits.experts_per_token = 4;
+  limits.experts = 16;
+  limits.hidden = 128;
+  limits.expert_width = 64;
+  return limits;
+}
+
+class OperationsTest : public testing::Test {
+ protected:
+  OperationsTest()
+      : cpu_(MakeCpuBackend(&pool_)),
+        device_(Open()),
+        gpu_(*device_->MakeBackend(Limits())) {
+    gpu_->BeginStep();
+  }
+
+  static std::unique_ptr<Device> Open() {
+    auto device = FACET_CUDA::OpenDevice(0);
+    if (device.ok()) return *std::move(device);
+    std::fprintf(stderr, "%s\n", device.status().ToString().c_str());
+    std::exit(1);
+  }
+
+  std::vector<float> Random(int64_t count, float scale = 1) {
+    std::normal_distribution<float> normal(0, scale);
+    std::vector<float> values(count);
+    for (float& value : values) value = normal(random_);
+    return values;
+  }
+  std::vector<BF16> RandomBF16(int64_t count, float scale = 1) {
+    std::vector<BF16> values(count);
+    for (size_t i = 0; i < values.size(); ++i) {
+      values[i] = ToBF16(Random(1, scale)[0]);
+    }
+    return values;
+  }
+
+  template <typename T>
+  T* OnDevice(const std::vector<T>& values) {
+    kept_.push_back(*DeviceMemory::Allocate(device_.get(),
+                                            values.size() * sizeof(T), "test"));
+    T* data = static_cast<T*>(kept_.back().data());
+    EXPECT_TRUE(
+        gpu_->Write(values.data(), values.size() * sizeof(T), data).ok());
+    return data;
+  }
+  template <typename T>
+  std::vector<T> FromDevice(const T* data, int64_t count) {
+    std::vector<T> values(count);
+    const absl::Status status =
+        gpu_->Read(data, count * sizeof(T), values.data());
+    EXPECT_TRUE(status.ok()) << status;
+    return values;
+  }
+
+  template <typename T>
+  static void ExpectSameBits(const std::vector<T>& a, const std::vector<T>& b,
+                             const std::string& what) {
+    ASSERT_EQ(a.size(), b.size());
+    for (size_t i = 0; i < a.size(); ++i) {
+      ASSERT_EQ(std::memcmp(&a[i], &b[i], sizeof(T)), 0) << what << " at " << i;
+    }
+  }
+
+  // A product on both sides.
+  void CheckProduct(MatmulArgs args, int64_t w_rows, bool bf16, bool gated,
+                    const std::string& what) {
+    const std::vector<float> x = Random(args.m * args.k);
+    const std::vector<float> wide = Random(w_rows * args.k);
+    std::vector<BF16> narrow;
+    for (const float value : wide) narrow.push_back(ToBF16(value));
+    std::vector<float> y(args.m * args.n);
+    args.x_stride = args.w_stride = args.k;
+    args.y_stride = args.n;
+    args.w_dtype = bf16 ? DType::kBF16 : DType::kF32;
+    MatmulArgs gpu = args;
+    args.x = x.data();
+    args.w = bf16 ? static_cast<const void*>(narrow.data()) : wide.data();
+    args.y = y.data();
+    gpu.x = OnDevice(x);
+    gpu.w = bf16 ? static_cast<const void*>(OnDevice(narrow)) : OnDevice(wide);
+    gpu.y = OnDevice(y);
+    if (gated) {
+      const int64_t offset = args.n * args.k * SizeOf(args.w_dtype);
+      args.up = static_cast<const char*>(args.w) + offset;
+      gpu.up = static_cast<const char*>(gpu.w) + offset;
+    }
+    cpu_->Matmuls("test", {&args, 1});
+    gpu_->Matmuls("test", {&gpu, 1});
+    ExpectSameBits(FromDevice(gpu.y, y.size()), y, what);
+  }
+
+  std::mt19937 random_{11};
+  ThreadPool pool_{2};
+  std::unique_ptr<Backend> cpu_;
+  std::unique_ptr<Device> device_;
+  std::unique_ptr<Backend> gpu_;
+  std::vector<DeviceMemory> kept_;
+};
+
+TEST_F(OperationsTest, ProductsOfAllShapes) {
+  for (const int64_t m : {1, 2, 3, 5, 8, 13}) {
+    for (const bool gated : {false, true}) {
+      for (const int segments : {1, 4, 8}) {
+        MatmulArgs args;
+        args.m = m;
+        args.n = 70;
+        args.k = 16 * 9 * segments;
+        args.segments = segments;
+        CheckProduct(args, 140, /*bf16=*/true, gated,
+                     "m " + std::to_string(m) + ", segments " +
+                         std::to_string(segments));
+      }
+    }
+  }
+}
+
+TEST_F(OperationsTest, ProductsThatCannotStream) {
+  MatmulArgs args;
+  args.m = 3;
+  args.n = 21;
+  args.k = 8 * 5;  // parts of 5 elements
+  args.segments = 8;
+  CheckProduct(args, 42, /*bf16=*/true, /*gated=*/true, "short parts");
+  args.k = 100;
+  args.segments = 1;
+  CheckProduct(args, 42, /*bf16=*/false, /*gated=*/false, "f32 weights");
+}
+
+TEST_F(OperationsTest, NormsInAChain) {
+  for (const int64_t width : {16, 40, 2816, 12000}) {
+    const int64_t rows = 3;
+    const std::vector<float> x = Random(rows * width), w = Random(width);
+    std::vector<float> y = Random(rows * width), z(rows * width);
+    RmsNormArgs first;
+    first.rows = rows;
+    first.width = first.x_stride = first.y_stride = width;
+    first.weight = w.data();
+    first.x = x.data();
+    first.residual = first.y = y.data();
+    first.output_scale = 0.37f;
+    RmsNormArgs second = first;
+    second.residual = nullptr;
+    second.weight = nullptr;
+    second.x = y.data();
+    second.y = z.data();
+    RmsNormArgs gpu[2] = {first, second};
+    gpu[0].x = OnDevice(x);
+    gpu[0].weight = OnDevice(w);
+    gpu[0].residual = gpu[0].y = OnDevice(y);
+    gpu[1].x = gpu[0].y;
+    gpu[1].y = OnDevice(z);
+    const RmsNormArgs cpu[2] = {first, second};
+    cpu_->RmsNorms("test", cpu);
+    gpu_->RmsNorms("test", gpu);
+    ExpectSameBits(FromDevice(gpu[0].y, y.size()), y, "first");
+    ExpectSameBits(FromDevice(gpu[1].y, z.size()), z, "second");
+  }
+}
+
+TEST_F(OperationsTest, EmbeddingRotationAndTheElementwiseOnes) {
+  const std::vector<BF16> table = RandomBF16(50 * 96);
+  const std::vector<int32_t> rows = {3, 49, 0, 3};
+  std::vector<float> y(4 * 80);
+  EmbeddingArgs args;
+  args.rows = rows;
+  args.table = table.data();
+  args.table_stride = 96;
+  args.column = 7;
+  args.width = args.y_stride = 80;
+  args.scale = 3.3f;
+  args.y = y.data();
+  EmbeddingArgs gpu = args;
+  gpu.table = OnDevice(table);
+  gpu.y = OnDevice(y);
+  cpu_->Embedding("test", args);
+  gpu_->Embedding("test", gpu);
+  ExpectSameBits(FromDevice(gpu.y, y.size()), y, "embedding");
+
+  const std::vector<int64_t> positions = {0, 1, 77, 262143};
+  const std::vector<float> frequencies = {1.0f, 0.3f, 0.001f};
+  std::vector<float> cos(12), sin(12);
+  float* gpu_cos = OnDevice(cos);
+  float* gpu_sin = OnDevice(sin);
+  cpu_->RopeTable("test", positions, frequencies, cos.data(), sin.data());
+  gpu_->RopeTable("test", positions, frequencies, gpu_cos, gpu_sin);
+  ExpectSameBits(FromDevice(gpu_cos, 12), cos, "cos");
+  ExpectSameBits(FromDevice(gpu_sin, 12), sin, "sin");
+
+  std::vector<float> values = Random(1000, 20);
+  float* gpu_values = OnDevice(values);
+  cpu_->Scale("test", absl::MakeSpan(values), 0.7f);
+  gpu_->Scale("test", {gpu_values, values.size()}, 0.7f);
+  cpu_->Softcap("test", absl::MakeSpan(values), 30.0f);
+  gpu_->Softcap("test", {gpu_values, values.size()}, 30.0f);
+  ExpectSameBits(FromDevice(gpu_values, 1000), values, "scale, softcap");
+
+  for (const int parts : {1, 2, 8}) {
+    const std::vector<float> x = Random(parts * 333);
+    std::vector<float> sum(333);
+    float* gpu_sum = OnDevice(sum);
+    cpu_->AddParts("test", parts, x.data(), absl::MakeSpan(sum));
+    gpu_->AddParts("test", parts, OnDevice(x), {gpu_sum, 333});
+    ExpectSameBits(FromDevice(gpu_sum, 333), sum, "parts");
+  }
+
+  std::vector<float> gathered(2 * 100), up = Random(200);
+  float* gpu_gathered = OnDevice(gathered);
+  const std::vector<int64_t> picked = {9, 2};
+  cpu_->GatherRows("test", picked, 100, values.data(), gathered.data());
+  gpu_->GatherRows("test", picked, 100, gpu_values, gpu_gathered);
+  GatedGeluArgs gelu;
+  gelu.rows = 2;
+  gelu.width = gelu.gate_stride = gelu.up_stride = gelu.y_stride = 100;
+  GatedGeluArgs gpu_gelu = gelu;
+  gelu.gate = gelu.y = gathered.data();
+  gelu.up = up.data();
+  gpu_gelu.gate = gpu_gelu.y = gpu_gathered;
+  gpu_gelu.up = OnDevice(up);
+  cpu_->GatedGelu("test", gelu);
+  gpu_->GatedGelu("test", gpu_gelu);
+  ExpectSameBits(FromDevice(gpu_gathered, 200), gathered, "gather, gelu");
+}
+
+// Writes pages through attention inputs, then attends to them.
+TEST_F(OperationsTest, AttentionOverPagesOfAllKinds) {
+  struct Case {
+    int64_t first_position, tokens;
+    int heads, kv_heads, offset, head_dim;
+    int64_t window;
+    DType dtype;
+  };
+  const Case cases[] = {
+      {0, 1, 2, 1, 0, 32, 0, DType::kF32},
+      {5, 7, 4, 2, 0, 64, 0, DType::kBF16},
+      {40, 3, 8, 1, 0, 512, 0, DType::kBF16},
+      {1500, 1, 4, 2, 0, 256, 100, DType::kBF16},
+      {1020, 9, 2, 1, 0, 64, 0, DType::kF32},      // over a split's edge
+      {2100, 1, 8, 1, 0, 64, 0, DType::kBF16},     // splits spread and merged
+      {2047, 12, 3, 2, 1, 32, 1024, DType::kF32},  // heads cut in a group
+  };
+  for (const Case& c : cases) {
+    const int page_tokens = 64;
+    const int64_t keys = c.first_position + c.tokens;
+    const int64_t pages = (keys + page_tokens - 1) / page_tokens;
+    const int64_t page_floats = int64_t{c.kv_heads} * page_tokens * c.head_dim;
+    const size_t element = SizeOf(c.dtype);
+    std::vector<uint8_t> k_pages(pages * page_floats * element, 0xff);
+    std::vector<uint8_t> v_pages = k_pages;
+    // Pages in reverse, and all tokens through the operation in runs.
+    std::vector<int32_t> table(pages);
+    for (int64_t i = 0; i < pages; ++i) {
+      table[i] = static_cast<int32_t>(pages - 1 - i);
+    }
+    const int pairs = c.head_dim / 4;
+    AttentionInputsArgs in;
+    in.query_heads = c.heads;
+    in.kv_heads = c.kv_heads;
+    in.head_dim = c.head_dim;
+    in.rotated_pairs = pairs;
+    in.kv_dtype = c.dtype;
+    in.page_tokens = page_tokens;
+    uint8_t* gpu_k_pages = OnDevice(k_pages);
+    uint8_t* gpu_v_pages = OnDevice(v_pages);
+    std::vector<float> q_last, q_norm = Random(c.head_dim),
+                               k_norm = Random(c.head_dim);
+    const float* gpu_q_norm = OnDevice(q_norm);
+    const float* gpu_k_norm = OnDevice(k_norm);
+    float* gpu_q_last = nullptr;
+    for (int64_t at = 0; at < keys;) {
+      const bool last = at == c.first_position;
+      const int64_t count =
+          last ? c.tokens : std::min<int64_t>(48, c.first_position - at);
+      in.tokens = count;
+      std::vector<float> q = Random(count * c.heads * c.head_dim, 0.1f),
+                         k = Random(count * c.kv_heads * c.head_dim),
+                         v = Random(count * c.kv_heads * c.head_dim),
+                         cos = Random(count * pairs),
+                         sin = Random(count * pairs);
+      std::vector<int64_t> slots;
+      for (int64_t p = at; p < at + count; ++p) {
+        slots.push_back(int64_t{table[p / page_tokens]} * page_tokens +
+                        p % page_tokens);
+      }
+      in.slots = slots.data();
+      in.v_from_k = at % 2 == 1;
+      AttentionInputsArgs gpu = in;
+      in.cos = cos.data(), in.sin = sin.data();
+      in.q = q.data(), in.k = k.data(), in.v = v.data();
+      in.q_norm = q_norm.data(), in.k_norm = k_norm.data();
+      in.k_pages = k_pages.data(), in.v_pages = v_pages.data();
+      gpu.cos = OnDevice(cos), gpu.sin = OnDevice(sin);
+      gpu.q = OnDevice(q), gpu.k = OnDevice(k), gpu.v = OnDevice(v);
+      gpu.q_norm = gpu_q_norm, gpu.k_norm = gpu_k_norm;
+      gpu.k_pages = gpu_k_pages, gpu.v_pages = gpu_v_pages;
+      cpu_->AttentionInputs("test", in);
+      gpu_->AttentionInputs("test", gpu);
+      ExpectSameBits(FromDevice(gpu.q, q.size()), q, "q");
+      if (last) {
+        q_last = q;
+        gpu_q_last = gpu.q;
+      }
+      at += count;
+    }
+    ExpectSameBits(FromDevice(gpu_k_pages, k_pages.size()), k_pages, "k pages");
+    ExpectSameBits(FromDevice(gpu_v_pages, v_pages.size()), v_pages, "v pages");
+
+    AttentionArgs args;
+    args.tokens = c.tokens;
+    args.first_position = c.first_position;
+    args.query_heads = c.heads;
+    args.kv_heads = c.kv_heads;
+    args.heads_per_kv = (c.heads + c.offset + c.kv_heads - 1) / c.kv_heads;
+    args.query_head_offset = c.offset;
+    args.head_dim = c.head_dim;
+    args.window = c.window;
+    args.q_stride = args.y_stride = c.heads * c.head_dim;
+    args.kv_dtype = c.dtype;
+    args.page_tokens = page_tokens;
+    args.first_page =
+        c.window > 0 ? std::max<int64_t>(0, c.first_position - c.window + 1) /
+                           page_tokens
+                     : 0;
+    args.pages = table.data() + args.first_page;
+    std::vector<float> y(c.tokens * args.y_stride);
+    AttentionArgs gpu = args;
+    args.q = q_last.data(), args.y = y.data();
+    args.k = k_pages.data(), args.v = v_pages.data();
+    gpu.q = gpu_q_last, gpu.y = OnDevice(y);
+    gpu.k = gpu_k_pages, gpu.v = gpu_v_pages;
+    cpu_->Attention("test", {&args, 1});
+    gpu_->Attention("test", {&gpu, 1});
+    ExpectSameBits(FromDevice(gpu.y, y.size()), y,
+                   "attention from " + std::to_string(c.first_position));
+  }
+}
+
+TEST_F(OperationsTest, RouterAndExperts) {
+  for (const auto& [tokens, first, experts, per_shard, replicas] :
+       std::vector<std::tuple<int64_t, int64_t, int64_t, int64_t, int>>{
+           {1, 0, 16, 2, 1},
+           {9, 0, 16, 2, 1},
+           {20, 8, 8, 4, 1},
+           {7, 4, 4, 1, 2}}) {
+    const int k = 4, all = 16;
+    const int64_t hidden = 128, width = 64;
+    const std::vector<float> logits = Random(tokens * all, 2),
+                             scales = Random(all), x = Random(tokens * hidden);
+    std::vector<float> p(tokens * all), weights(tokens * k);
+    std::vector<int32_t> chosen(tokens * k);
+    RouterArgs router;
+    router.tokens = tokens;
+    router.experts = all;
+    router.experts_per_token = k;
+    RouterArgs gpu_router = router;
+    router.logits = logits.data(), router.per_expert_scale = scales.data();
+    router.probabilities = p.data(), router.chosen = chosen.data();
+    router.weights = weights.data();
+    gpu_router.logits = OnDevice(logits);
+    gpu_router.per_expert_scale = OnDevice(scales);
+    gpu_router.probabilities = OnDevice(p);
+    gpu_router.chosen = OnDevice(chosen);
+    gpu_router.weights = OnDevice(weights);
+    cpu_->Router("test", router);
+    gpu_->Router("test", gpu_router);
+    ExpectSameBits(FromDevice(gpu_router.probabilities, p.size()), p, "p");
+    ExpectSameBits(FromDevice(gpu_router.chosen, chosen.size()), chosen, "k");
+    ExpectSameBits(FromDevice(gpu_router.weights, weights.size()), weights,
+                   "weights");
+
+    const std::vector<BF16> gate_up = RandomBF16(experts * 2 * width * hidden),
+                            down = RandomBF16(experts * hidden * width);
+    std::vector<float> y(tokens * hidden);
+    ExpertsArgs args;
+    args.tokens = tokens;
+    args.hidden = args.gate_up_stride = hidden;
+    args.width = args.down_stride = width;
+    args.experts_per_token = k;
+    args.first_expert = first;
+    args.experts = experts;
+    args.experts_per_shard = per_shard;
+    args.replicas = replicas;
+    args.replica = replicas - 1;
+    ExpertsArgs gpu = args;
+    args.x = x.data(), args.y = y.data();
+    args.chosen = chosen.data(), args.weights = weights.data();
+    args.gate_up = gate_up.data(), args.down = down.data();
+    gpu.x = OnDevice(x), gpu.y = OnDevice(y);
+    gpu.chosen = gpu_router.chosen, gpu.weights = gpu_router.weights;
+    gpu.gate_up = OnDevice(gate_up), gpu.down = OnDevice(down);
+    cpu_->Experts("test", args);
+    gpu_->Experts("test", gpu);
+    ExpectSameBits(FromDevice(gpu.y, y.size()), y,
+                   "experts of " + std::to_string(tokens) + " tokens");
+  }
+}
+
+TEST_F(OperationsTest, UploadsCloseTheGapsBetweenRows) {
+  std::vector<uint8_t> rows(7 * 1000);
+  for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<uint8_t>(i);
+  uint8_t* to = OnDevice(std::vector<uint8_t>(7 * 300));
+  ASSERT_TRUE(device_->Upload(rows.data(), 7, 300, 1000, to).ok());
+  const std::vector<uint8_t> got = FromDevice(to, 7 * 300);
+  for (int r = 0; r < 7; ++r) {
+    for (int i = 0; i < 300; ++i) {
+      ASSERT_EQ(got[r * 300 + i], rows[r * 1000 + i]);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace facet

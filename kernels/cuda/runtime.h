@@ -1,0 +1,51 @@
+// The few calls of the CUDA runtime that Facet needs, as statuses; the
+// emulation has its own of each.
+#ifndef FACET_KERNELS_CUDA_RUNTIME_H_
+#define FACET_KERNELS_CUDA_RUNTIME_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "kernels/cuda/stream.h"
+
+namespace facet {
+namespace FACET_CUDA {
+
+// Makes device `index` the one of the calling thread.
+//
+// Errors, each with what to do about it:
+//   FAILED_PRECONDITION  no driver, one too old, or no kernel in this binary
+//                        for the device's architecture
+//   NOT_FOUND            no device, or none of that index
+absl::Status UseDevice(int index);
+// The same without the questions, for a device that UseDevice() has taken.
+void SelectDevice(int index);
+// Of the device in use.
+absl::StatusOr<std::string> DeviceName();
+int64_t FreeBytes();
+
+// Whether its memory and streams are ones that NCCL knows.
+bool HasNccl();
+
+// INTERNAL or RESOURCE_EXHAUSTED, in the runtime's words.
+absl::StatusOr<void*> AllocateDevice(size_t bytes);
+void FreeDevice(void* memory);
+// Pinned memory of the host's, for copies that run beside it.
+absl::StatusOr<void*> AllocatePinned(size_t bytes);
+void FreePinned(void* memory);
+
+absl::StatusOr<Stream> MakeStream();
+void DestroyStream(Stream stream);
+absl::Status CopyToDevice(const void* pinned, size_t bytes, void* to,
+                          Stream stream);
+absl::Status CopyToHost(const void* from, size_t bytes, void* to,
+                        Stream stream);
+// Waits for the stream; errors of its kernels come out here.
+absl::Status Wait(Stream stream);
+
+}  // namespace FACET_CUDA
+}  // namespace facet
+
+#endif  // FACET_KERNELS_CUDA_RUNTIME_H_

@@ -1,0 +1,94 @@
+// Blocks take tiles of rows of w: of all problems at once, so that small ones
+// fill the gaps that large ones leave.
+#include "kernels/base/check.h"
+#include "kernels/cuda/launch.h"
+#include "kernels/cuda/operations.h"
+#include "kernels/matmul/matmul_cuda.h"
+
+namespace facet {
+namespace FACET_CUDA {
+namespace {
+
+constexpr int kMostProblems = 4;
+
+struct Problems {
+  int count;
+  MatmulArgs args[kMostProblems];
+  int64_t end[kMostProblems];  // tiles of this one and those before it
+};
+
+// The problem that this block has a tile of; `tile` becomes that tile.
+__device__ inline int ProblemOf(const Problems& problems, int64_t& tile) {
+  int p = 0;
+  while (tile >= problems.end[p]) ++p;
+  if (p > 0) tile -= problems.end[p - 1];
+  return p;
+}
+
+__global__ void __launch_bounds__(kMatmulThreads) AnyKernel(Problems problems) {
+  int64_t tile = blockIdx.x;
+  const int p = ProblemOf(problems, tile);
+  AnyTile(problems.args[p], tile);
+}
+
+// A kernel per number of rows of x in flight, for one row needs few registers
+// and then more blocks keep loads on their way.
+template <int M, bool kRound>
+__global__ void __launch_bounds__(kMatmulThreads)
+    StreamKernel(Problems problems) {
+  int64_t tile = blockIdx.x;
+  const int p = ProblemOf(problems, tile);
+  StreamTile<M, kRound>(problems.args[p], tile,
+                        static_cast<int64_t>(blockIdx.y) * M);
+}
+
+template <int M>
+void LaunchStream(const Problems& problems, int64_t tiles, Stream stream) {
+  const int64_t groups = (problems.args[0].m + M - 1) / M;
+  const dim3 grid(static_cast<unsigned>(tiles), static_cast<unsigned>(groups));
+  if (problems.args[0].bf16_inputs) {
+    Launch(StreamKernel<M, true>, grid, dim3(kMatmulThreads),
+           kStreamSharedBytes, stream, problems);
+  } else {
+    Launch(StreamKernel<M, false>, grid, dim3(kMatmulThreads),
+           kStreamSharedBytes, stream, problems);
+  }
+}
+
+}  // namespace
+
+void Matmuls(absl::Span<const MatmulArgs> all, Stream stream) {
+  // Problems of as many rows and the same loop go together.
+  for (size_t begin = 0; begin < all.size();) {
+    Problems problems;
+    problems.count = 0;
+    int64_t tiles = 0;
+    const MatmulArgs& first = all[begin];
+    const bool streams = CanStream(first);
+    while (begin < all.size() && problems.count < kMostProblems &&
+           all[begin].m == first.m && CanStream(all[begin]) == streams &&
+           all[begin].bf16_inputs == first.bf16_inputs) {
+      const MatmulArgs& args = all[begin++];
+      FACET_CHECK(args.segments <= kMostSegments);
+      tiles += TilesOf(args);
+      problems.args[problems.count] = args;
+      problems.end[problems.count++] = tiles;
+    }
+    if (first.m == 0) continue;
+    if (!streams) {
+      Launch(AnyKernel, dim3(static_cast<unsigned>(tiles)),
+             dim3(kMatmulThreads), 0, stream, problems);
+    } else if (first.m == 1) {
+      LaunchStream<1>(problems, tiles, stream);
+    } else if (first.m == 2) {
+      LaunchStream<2>(problems, tiles, stream);
+    } else if (first.m <= 4) {
+      LaunchStream<4>(problems, tiles, stream);
+    } else {
+      LaunchStream<8>(problems, tiles, stream);
+    }
+  }
+}
+
+}  // namespace FACET_CUDA
+}  // namespace facet
