@@ -60,9 +60,14 @@ __device__ inline int64_t KeyElement(const AttentionArgs& args,
                                      const Rows& rows, int64_t position) {
   const int64_t page =
       rows.pages[position / args.page_tokens - rows.sequence.first_page];
-  return ((page * args.kv_heads + rows.item.kv_head) * args.page_tokens +
+  const int64_t stride =
+      args.page_stride > 0
+          ? args.page_stride
+          : int64_t{args.kv_heads} * args.page_tokens * args.head_dim;
+  return page * stride +
+         (int64_t{rows.item.kv_head} * args.page_tokens +
           position % args.page_tokens) *
-         args.head_dim;
+             args.head_dim;
 }
 
 __device__ inline void LoadKey(const BF16* from, float (&out)[8]) {

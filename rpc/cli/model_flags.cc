@@ -11,6 +11,7 @@
 #include "kernels/attention/attention.h"
 #include "kernels/base/status_macros.h"
 #include "rpc/cli/byte_size.h"
+#include "runtime/executor/rank_device.h"
 
 namespace facet {
 namespace {
@@ -139,7 +140,9 @@ void AddModelFlags(CLI::App* app, ModelFlags* flags, bool required) {
       ->required(required);
   AddParallelismFlags(app, &flags->parallelism);
   const std::string group = "How each worker runs";
-  app->add_option("--device", flags->device, "cpu")
+  app->add_option("--device", flags->device,
+                  "cpu; cuda, worker i on GPU i; or cuda:N, one worker on "
+                  "GPU N")
       ->capture_default_str()
       ->group(group);
   app->add_option("--threads", flags->threads,
@@ -175,11 +178,7 @@ void AddModelFlags(CLI::App* app, ModelFlags* flags, bool required) {
 }
 
 absl::StatusOr<ClusterOptions> MakeClusterOptions(const ModelFlags& flags) {
-  if (flags.device != "cpu") {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--device: \"", flags.device,
-                     "\", this build of facet runs on cpu only"));
-  }
+  FACET_RETURN_IF_ERROR(ParseDevice(flags.device, 0).status());
   FACET_RETURN_IF_ERROR(AtLeast("--chunk", flags.chunk, 1));
   FACET_RETURN_IF_ERROR(AtLeast("--threads", flags.threads, 0));
   if (flags.page_tokens < 1 || flags.page_tokens % kAttentionBlock != 0) {
@@ -189,6 +188,7 @@ absl::StatusOr<ClusterOptions> MakeClusterOptions(const ModelFlags& flags) {
   }
   ClusterOptions options;
   options.model_directory = flags.model;
+  options.device = flags.device;
   options.threads_per_worker = flags.threads;
   options.page_tokens = flags.page_tokens;
   options.chunk_tokens = flags.chunk;

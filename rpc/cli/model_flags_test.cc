@@ -51,11 +51,11 @@ TEST(ModelFlagsTest, ExpertsAreDividedAsFarAsTheyCanBe) {
   EXPECT_EQ(ResolveParallelism({.workers = 4}, DenseModel())->ep_size, 1);
 }
 
-TEST(ModelFlagsTest, OnlyTheCpuIsAccepted) {
+TEST(ModelFlagsTest, DevicesThatAreNoneAreRefused) {
   ModelFlags flags;
   flags.model = "tests/testdata/golden/dense-tiny";
   EXPECT_TRUE(MakeClusterOptions(flags).ok());
-  flags.device = "cuda";
+  flags.device = "tpu";
   const absl::Status status = MakeClusterOptions(flags).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_NE(status.message().find("--device"), absl::string_view::npos);

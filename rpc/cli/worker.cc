@@ -28,6 +28,9 @@ int RunWorkerVerb(int argc, char** argv) {
   app->add_option("--model", options.model_directory,
                   "Where this machine has the model; default: the "
                   "coordinator's path");
+  app->add_option("--device", options.device,
+                  "cpu; cuda, the first GPU; or cuda:N")
+      ->capture_default_str();
   app->add_option("--comm-host", options.comm_host,
                   "Numeric address at which other workers reach this one; "
                   "default: the one it reaches the coordinator from");

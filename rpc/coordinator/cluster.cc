@@ -8,6 +8,7 @@
 #include "rpc/control/remote_executor.h"
 #include "rpc/coordinator/worker_group.h"
 #include "runtime/checkpoint/checkpoint.h"
+#include "runtime/executor/rank_device.h"
 #include "runtime/executor/rank_runner.h"
 #include "runtime/model/weights.h"
 #include "scheduler/pages/pool_sizes.h"
@@ -65,6 +66,7 @@ class LocalCluster : public Cluster {
   static absl::StatusOr<std::unique_ptr<Cluster>> Start(
       const ClusterOptions& options, Prepared prepared) {
     RankOptions rank;
+    FACET_ASSIGN_OR_RETURN(rank.open_device, ParseDevice(options.device, 0));
     rank.model_directory = options.model_directory;
     rank.num_threads = options.threads_per_worker > 0
                            ? options.threads_per_worker
@@ -102,6 +104,7 @@ class RemoteCluster : public Cluster {
     WorkerGroupOptions group;
     group.world_size = prepared.plan.world_size();
     group.remote = options.remote_workers;
+    group.device = options.device;
     group.join_token = options.join_token;
     group.control_address = options.control_address;
     group.threads_per_worker = options.threads_per_worker;

@@ -28,6 +28,9 @@ struct ClusterOptions {
   bool remote_workers = false;
   std::string control_address = "127.0.0.1:0";  // HOST:PORT, 0: any free port
   int threads_per_worker = 0;  // 0: the machine's CPUs divided by the workers
+  // What workers of this machine compute on, see ParseDevice(). Remote ones
+  // have flags of their own.
+  std::string device = "cpu";
   NumericsOptions numerics;
   int64_t kv_bytes_per_worker = int64_t{1} << 30;
   int page_tokens = 32;

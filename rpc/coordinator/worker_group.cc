@@ -59,6 +59,11 @@ absl::Status WorkerGroup::StartChildren(
     child.executable = options.executable;
     child.argv = options.worker_argv;
     child.argv.push_back(absl::StrCat("--coordinator=", server_->address()));
+    if (options.device != "cpu") {
+      child.argv.push_back(
+          absl::StrCat("--device=", options.device,
+                       options.device == "cuda" ? absl::StrCat(":", i) : ""));
+    }
     // Other users can read a command line, but not an environment.
     // FACET_CHILD: what goes wrong is told here, once, and not by the child.
     child.environment = {{"FACET_JOIN_TOKEN", tokens[i]}, {"FACET_CHILD", "1"}};

@@ -31,7 +31,9 @@ struct WorkerGroupOptions {
   // their own each.
   std::string join_token;
   std::string control_address = "127.0.0.1:0";
-  // How a child becomes a worker; "--coordinator=ADDRESS" is appended.
+  std::string device = "cpu";  // of children; "cuda": child i on GPU i
+  // How a child becomes a worker; "--coordinator=ADDRESS" is appended, and
+  // "--device=…" where it is not the processors.
   std::string executable = "/proc/self/exe";
   std::vector<std::string> worker_argv = {"facet", "worker"};
   // What all workers are told; rank, endpoints, world_key, threads and cpus are

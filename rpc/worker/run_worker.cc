@@ -5,6 +5,7 @@
 #include "kernels/base/cpu.h"
 #include "kernels/base/status_macros.h"
 #include "rpc/worker/worker.h"
+#include "runtime/executor/rank_device.h"
 
 namespace facet {
 namespace {
@@ -28,11 +29,20 @@ absl::Status RunWorker(const WorkerOptions& options) {
     FACET_ASSIGN_OR_RETURN(const Isa isa, ActiveIsaStatus());
     return std::string(Name(isa));
   };
-  parts.numerics_mode = [](const NumericsOptions& numerics) {
-    return NumericsMode(numerics);
+  FACET_ASSIGN_OR_RETURN(const OpenRankDevice open_device,
+                         ParseDevice(options.device, 0));
+  const bool on_device = open_device != nullptr;
+  parts.numerics_mode = [on_device](const NumericsOptions& numerics) {
+    return NumericsMode(numerics, on_device);
   };
   parts.listen = Listen;
-  parts.load = &RankRunner::Load;
+  parts.load = [open_device](const RankOptions& options,
+                             std::unique_ptr<Communicator> world,
+                             const LoadProgress& progress) {
+    RankOptions placed = options;
+    placed.open_device = open_device;
+    return RankRunner::Load(placed, std::move(world), progress);
+  };
   return RunWorker(options, parts);
 }
 

@@ -37,6 +37,9 @@ constexpr SyntheticPreset kPresets[] = {
     {"dense-1b", "the 31B pattern at 1.2 B parameters, 2.4 GB"},
     {"moe-2b", "the 26B-A4B pattern at 2.7 B parameters, 5.3 GB"},
     {"e2b", "the text model of E2B at full size, 9.3 GB"},
+    {"slice-31b", "6 of the 31B's layers and its head at full size, 8.7 GB"},
+    {"slice-26b-a4b",
+     "6 of the 26B-A4B's layers and its head at full size, 11 GB"},
     {"tiny", "a dense model of 6 layers for tests, 3 MB"},
     {"tiny-moe", "8 experts in 6 layers for tests, 4 MB"},
 };
@@ -87,6 +90,25 @@ Shape ShapeOf(absl::string_view preset) {
     shape.per_layer_width = 256;
     shape.sharing_layers = 20;
     shape.double_wide = true;
+  } else if (preset == "slice-31b") {
+    shape.vocab = 262144;
+    shape.hidden = 5376;
+    shape.intermediate = 21504;
+    shape.layers = 6;
+    shape.heads = 32;
+    shape.kv_heads = 16;
+    shape.global_kv_heads = 4;
+  } else if (preset == "slice-26b-a4b") {
+    shape.vocab = 262144;
+    shape.hidden = 2816;
+    shape.intermediate = 2112;
+    shape.layers = 6;
+    shape.heads = 16;
+    shape.kv_heads = 8;
+    shape.global_kv_heads = 2;
+    shape.experts = 128;
+    shape.experts_per_token = 8;
+    shape.expert_width = 704;
   } else {  // the tiny ones
     shape.vocab = 1024;
     shape.hidden = 128;

@@ -11,6 +11,8 @@
 #include "kernels/base/status_macros.h"
 #include "kernels/base/thread_pool.h"
 #include "kernels/matmul/matmul.h"
+#include "runtime/executor/device_communicators.h"
+#include "runtime/executor/device_plan.h"
 #include "runtime/executor/sample_step.h"
 #include "runtime/executor/sequence_memory.h"
 #include "runtime/executor/vocab_group.h"
@@ -54,26 +56,49 @@ class RankRunnerImpl : public RankRunner {
                            Checkpoint::Open(options_.model_directory));
     FACET_ASSIGN_OR_RETURN(weights_, SliceWeights(config_, plan_, options_.rank,
                                                   std::move(checkpoint)));
-    FACET_RETURN_IF_ERROR(
-        Prefault(weights_.ranges, options_.num_threads, progress));
+    if (options_.open_device == nullptr) {
+      FACET_RETURN_IF_ERROR(
+          Prefault(weights_.ranges, options_.num_threads, progress));
+    }
     if (options_.check_weights) {
       FACET_RETURN_IF_ERROR(CheckFinite(weights_, options_.num_threads));
+    }
+    if (options_.open_device != nullptr) {
+      FACET_RETURN_IF_ERROR(LoadDevice(progress));
     }
     FACET_ASSIGN_OR_RETURN(
         kv_cache_,
         KvCache::Create(config_, plan_, options_.rank, options_.pools,
-                        options_.numerics.kv_format));
+                        options_.numerics.kv_format, device_.get()));
     std::vector<int> stage;
     const int first = plan_.shard(options_.rank).stage * plan_.tp_size();
     for (int r = 0; r < plan_.tp_size(); ++r) stage.push_back(first + r);
     FACET_ASSIGN_OR_RETURN(tp_, world_->Split(stage));
-    backend_ = MakeCpuBackend(&pool_);
+    Communicator* model_world = world_.get();
+    Communicator* model_tp = tp_.get();
+    if (device_ != nullptr) {
+      FACET_ASSIGN_OR_RETURN(backend_, device_->MakeBackend(DeviceLimits()));
+      // The largest sum is that of a step's dense and expert halves.
+      FACET_ASSIGN_OR_RETURN(
+          on_device_,
+          ConnectDevices(
+              world_.get(), tp_.get(), device_.get(), backend_.get(),
+              int64_t{2} * options_.max_step_tokens * config_.hidden_size));
+      model_world = on_device_.world.get();
+      model_tp = on_device_.tp.get();
+    } else {
+      backend_ = MakeCpuBackend(&pool_);
+    }
     if (options_.profile != nullptr) {
       backend_ = MakeProfilingBackend(std::move(backend_), options_.profile);
     }
     model_ = std::make_unique<Model>(
         &config_, &plan_, options_.rank, options_.numerics, &weights_,
-        kv_cache_.get(), world_.get(), tp_.get(), backend_.get(), nullptr);
+        kv_cache_.get(), model_world, model_tp, backend_.get(), nullptr);
+    if (device_ != nullptr) {
+      FACET_RETURN_IF_ERROR(
+          model_->ReserveOn(device_.get(), options_.max_step_tokens));
+    }
     memory_ = std::make_unique<SequenceMemory>(last_stage());
     vocab_group_ = std::make_unique<VocabGroup>(&config_, &plan_, options_.rank,
                                                 tp_.get());
@@ -115,11 +140,42 @@ class RankRunnerImpl : public RankRunner {
     return result;
   }
 
-  void Abort(const absl::Status& status) override { world_->Abort(status); }
+  void Abort(const absl::Status& status) override {
+    world_->Abort(status);
+    if (on_device_.tp != nullptr) on_device_.tp->Abort(status);
+    if (on_device_.world != nullptr) on_device_.world->Abort(status);
+  }
 
  private:
   bool last_stage() const {
     return plan_.shard(options_.rank).stage == plan_.pp_size() - 1;
+  }
+
+  BackendLimits DeviceLimits() const {
+    return LimitsOf(config_, plan_, options_.rank, options_.max_step_tokens);
+  }
+
+  // Opens the device, sees whether it is large enough, and brings the weights
+  // there.
+  absl::Status LoadDevice(const LoadProgress& progress) {
+    if (options_.profile != nullptr) {
+      return absl::UnimplementedError(
+          "a profile of operations is measured on --device=cpu alone: a "
+          "device runs them long after they are asked for");
+    }
+    FACET_ASSIGN_OR_RETURN(device_, options_.open_device());
+    const int element = options_.numerics.kv_format == KvFormat::kF32 ? 4 : 2;
+    DeviceNeeds needs;
+    needs.weights = PlacedBytes(weights_);
+    needs.kv_pages =
+        KvPageBytes(config_, plan_, options_.rank, options_.pools, element);
+    needs.workspace =
+        Model::WorkspaceBytes(config_, plan_, options_.rank,
+                              options_.max_step_tokens) +
+        static_cast<int64_t>(device_->BackendBytes(DeviceLimits()));
+    FACET_RETURN_IF_ERROR(CheckFits(config_, plan_, options_.rank, needs,
+                                    device_->name(), device_->free_bytes()));
+    return PlaceWeights(device_.get(), progress, &weights_);
   }
 
   absl::StatusOr<StepResult> Compute(const StepPlan& plan) {
@@ -177,9 +233,11 @@ class RankRunnerImpl : public RankRunner {
   ThreadPool pool_;
   ModelConfig config_;
   ShardPlan plan_;
+  std::unique_ptr<Device> device_;  // null: the processors
   Weights weights_;
   std::unique_ptr<KvCache> kv_cache_;
   std::unique_ptr<Backend> backend_;
+  DeviceCommunicators on_device_;  // the same ranks, of a device's memory
   std::unique_ptr<Model> model_;
   std::unique_ptr<SequenceMemory> memory_;
   std::unique_ptr<VocabGroup> vocab_group_;
@@ -190,9 +248,10 @@ class RankRunnerImpl : public RankRunner {
 
 }  // namespace
 
-std::string NumericsMode(const NumericsOptions& options) {
+std::string NumericsMode(const NumericsOptions& options, bool on_device) {
+  const bool dot = !on_device && MatmulUsesBf16DotProduct();
   std::string mode = options.activations == Activations::kF32 ? "f32"
-                     : MatmulUsesBf16DotProduct()             ? "bf16-dot"
+                     : dot                                    ? "bf16-dot"
                                                               : "bf16-fma";
   if (options.kv_format == KvFormat::kBF16) mode += "+kv-bf16";
   return mode;

@@ -3,11 +3,13 @@
 #ifndef FACET_RUNTIME_EXECUTOR_RANK_RUNNER_H_
 #define FACET_RUNTIME_EXECUTOR_RANK_RUNNER_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "kernels/backend/device.h"
 #include "kernels/backend/profile.h"
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/comm/communicator.h"
@@ -17,6 +19,9 @@
 #include "runtime/plan/step_plan.h"
 
 namespace facet {
+
+// Opens the device a rank computes on.
+using OpenRankDevice = std::function<absl::StatusOr<std::unique_ptr<Device>>()>;
 
 struct RankOptions {
   std::string model_directory;
@@ -31,12 +36,13 @@ struct RankOptions {
   bool check_weights = false;  // reads every weight and refuses NaN and Inf
   // Where the time of every operation is added up; null: nowhere.
   Profile* profile = nullptr;
+  OpenRankDevice open_device;  // none: this machine's processors
 };
 
-// The named numerics mode of this machine under `options`: ranks with equal
-// names compute equal bits. "f32" on every machine; with bf16 activations the
-// name tells whether a dot-product instruction takes part.
-std::string NumericsMode(const NumericsOptions& options);
+// The named numerics mode of this machine under `options`, or of a device in
+// it: ranks with equal names compute equal bits. "f32" on every machine; with
+// bf16 activations the name tells whether a dot-product instruction takes part.
+std::string NumericsMode(const NumericsOptions& options, bool on_device);
 
 class RankRunner {
  public:
@@ -46,7 +52,8 @@ class RankRunner {
   //
   // Errors: those of ReadModelConfig(), ShardPlan::Create(),
   // Checkpoint::Open(); INVALID_ARGUMENT for a missing or misshapen tensor;
-  // RESOURCE_EXHAUSTED when the pools cannot be had.
+  // RESOURCE_EXHAUSTED when the pools cannot be had, or a device has too little
+  // memory; those of opening the device.
   static absl::StatusOr<std::unique_ptr<RankRunner>> Load(
       const RankOptions& options, std::unique_ptr<Communicator> world,
       const LoadProgress& progress);

@@ -49,17 +49,18 @@ struct StepSampler::Row {
 };
 
 absl::Status StepSampler::Run(const StepPlan& plan, StepResult& result) {
-  AddBlocks(plan, result);
+  FACET_RETURN_IF_ERROR(AddBlocks(plan, result));
   FACET_RETURN_IF_ERROR(ScorePrompts(plan, result));
   return Sample(plan, result);
 }
 
-std::vector<absl::Span<float>> StepSampler::Logits(
+absl::StatusOr<std::vector<absl::Span<float>>> StepSampler::Logits(
     absl::Span<const int64_t> indices) {
   const int64_t width = group_.own_vocab().size();
   const size_t needed = indices.size() * width;
   if (logits_.size() < needed) logits_.resize(needed);
-  model_.Logits(indices, absl::MakeSpan(logits_.data(), needed));
+  FACET_RETURN_IF_ERROR(
+      model_.Logits(indices, absl::MakeSpan(logits_.data(), needed)));
   std::vector<absl::Span<float>> rows;
   for (size_t i = 0; i < indices.size(); ++i) {
     rows.push_back(absl::MakeSpan(logits_.data() + i * width, width));
@@ -67,7 +68,7 @@ std::vector<absl::Span<float>> StepSampler::Logits(
   return rows;
 }
 
-void StepSampler::AddBlocks(const StepPlan& plan, StepResult& result) {
+absl::Status StepSampler::AddBlocks(const StepPlan& plan, StepResult& result) {
   int64_t first_row = 0;
   for (const SequenceSlice& slice : plan.slices) {
     const int64_t count = static_cast<int64_t>(slice.tokens.size());
@@ -86,11 +87,12 @@ void StepSampler::AddBlocks(const StepPlan& plan, StepResult& result) {
       block.vocab_begin = group_.own_vocab().begin;
       block.vocab_end = group_.own_vocab().end;
       block.values.resize(block.rows * group_.own_vocab().size());
-      model_.Logits(rows, absl::MakeSpan(block.values));
+      FACET_RETURN_IF_ERROR(model_.Logits(rows, absl::MakeSpan(block.values)));
       result.logits.push_back(std::move(block));
     }
     first_row += count;
   }
+  return absl::OkStatus();
 }
 
 absl::Status StepSampler::ScorePrompts(const StepPlan& plan,
@@ -128,7 +130,8 @@ absl::Status StepSampler::ScorePrompts(const StepPlan& plan,
 absl::Status StepSampler::ScorePromptRows(
     absl::Span<const PromptLogprob> tokens, absl::Span<const int64_t> indices,
     absl::Span<const int> tops, StepResult& result) {
-  const std::vector<absl::Span<float>> logits = Logits(indices);
+  FACET_ASSIGN_OR_RETURN(const std::vector<absl::Span<float>> logits,
+                         Logits(indices));
   std::vector<TopWish> wishes;
   std::vector<OwnLogit> own;
   for (size_t i = 0; i < tokens.size(); ++i) {
@@ -168,7 +171,8 @@ absl::Status StepSampler::Sample(const StepPlan& plan, StepResult& result) {
 absl::Status StepSampler::SampleRows(absl::Span<Row> rows, StepResult& result) {
   std::vector<int64_t> indices;
   for (const Row& row : rows) indices.push_back(row.index);
-  const std::vector<absl::Span<float>> logits = Logits(indices);
+  FACET_ASSIGN_OR_RETURN(const std::vector<absl::Span<float>> logits,
+                         Logits(indices));
   // Log-probabilities are the model's, so they come first.
   std::vector<TopWish> scored;
   for (size_t i = 0; i < rows.size(); ++i) {

@@ -36,7 +36,7 @@ class StepSampler {
  private:
   struct Row;
 
-  void AddBlocks(const StepPlan& plan, StepResult& result);
+  absl::Status AddBlocks(const StepPlan& plan, StepResult& result);
   absl::Status ScorePrompts(const StepPlan& plan, StepResult& result);
   absl::Status ScorePromptRows(absl::Span<const PromptLogprob> tokens,
                                absl::Span<const int64_t> indices,
@@ -47,7 +47,8 @@ class StepSampler {
   void Adjust(Row& row);
 
   // Computes the logits of rows of the step into logits_; one span per row.
-  std::vector<absl::Span<float>> Logits(absl::Span<const int64_t> indices);
+  absl::StatusOr<std::vector<absl::Span<float>>> Logits(
+      absl::Span<const int64_t> indices);
 
   const VocabGroup& group_;
   Model& model_;

@@ -35,7 +35,7 @@ absl::Status Refuse(const SequenceSlice& slice, absl::string_view what) {
 
 absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(
     const ModelConfig& model, const ShardPlan& plan, int rank,
-    const KvPoolSizes& pools, KvFormat format) {
+    const KvPoolSizes& pools, KvFormat format, Device* device) {
   const DType dtype = format == KvFormat::kF32 ? DType::kF32 : DType::kBF16;
   std::unique_ptr<KvCache> cache(new KvCache(pools, dtype));
   cache->layers_.resize(model.num_layers());
@@ -60,7 +60,7 @@ absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(
     const size_t element = SizeOf(dtype);
     if (count * stride == 0) continue;
     FACET_ASSIGN_OR_RETURN(void* const data,
-                           cache->Reserve(count * stride * element));
+                           cache->Reserve(count * stride * element, device));
     for (const auto& [layer, begin] : begins) {
       LayerPages& pages = cache->layers_[layer];
       pages.page_stride = stride;
@@ -76,7 +76,14 @@ absl::StatusOr<std::unique_ptr<KvCache>> KvCache::Create(
   return cache;
 }
 
-absl::StatusOr<void*> KvCache::Reserve(size_t bytes) {
+absl::StatusOr<void*> KvCache::Reserve(size_t bytes, Device* device) {
+  if (device != nullptr) {
+    FACET_ASSIGN_OR_RETURN(
+        DeviceMemory memory,
+        DeviceMemory::Allocate(device, bytes, "K/V pages (--kv-memory)"));
+    placed_.push_back(std::move(memory));
+    return placed_.back().data();
+  }
   void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (data == MAP_FAILED) {

@@ -15,6 +15,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
+#include "kernels/backend/device.h"
 #include "kernels/base/dtype.h"
 #include "runtime/config/model_config.h"
 #include "runtime/plan/numerics.h"
@@ -45,12 +46,14 @@ struct LayerPages {
 
 class KvCache {
  public:
-  // Reserves the pools; memory is taken as pages are first written.
+  // Reserves the pools, on `device` where one is given, which outlives the
+  // cache. Of the host's memory, pages are taken as they are first written.
   //
-  // Errors: RESOURCE_EXHAUSTED when the address space can't be had.
+  // Errors: RESOURCE_EXHAUSTED when the address space or the device's memory
+  // can't be had.
   static absl::StatusOr<std::unique_ptr<KvCache>> Create(
       const ModelConfig& model, const ShardPlan& plan, int rank,
-      const KvPoolSizes& pools, KvFormat format);
+      const KvPoolSizes& pools, KvFormat format, Device* device = nullptr);
   ~KvCache();
 
   // Applies the grants, releases and ends of `plan` to the tables, or nothing
@@ -87,8 +90,9 @@ class KvCache {
   KvCache(const KvPoolSizes& pools, DType dtype)
       : pools_(pools), dtype_(dtype) {}
 
-  // Memory that is zero and taken as it is touched; unmapped with the cache.
-  absl::StatusOr<void*> Reserve(size_t bytes);
+  // Memory that is taken as it is touched, or the device's; given back with the
+  // cache.
+  absl::StatusOr<void*> Reserve(size_t bytes, Device* device);
 
   // `live`: where its sequence stands before the step; null when unknown.
   absl::Status CheckSlice(const SequenceSlice& slice,
@@ -98,6 +102,7 @@ class KvCache {
   const DType dtype_;
   std::vector<LayerPages> layers_;
   std::vector<Region> regions_;
+  std::vector<DeviceMemory> placed_;
   absl::flat_hash_map<SequenceId, Sequence> sequences_;
 };
 

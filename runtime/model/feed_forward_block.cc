@@ -38,7 +38,7 @@ absl::Status Model::FeedForwardBlock(int layer, const LayerWeights& w) {
   }
   const absl::Span<const MatmulArgs> after(next, after_count);
   if (has_experts) {
-    Route(layer, w);
+    FACET_RETURN_IF_ERROR(Route(layer, w));
     RunExperts(w, down, after, experts);
   } else {
     backend_.FetchAhead(after);
@@ -91,7 +91,7 @@ int Model::GateProducts(const LayerWeights& w, MatmulArgs out[3]) const {
   return count;
 }
 
-void Model::Route(int layer, const LayerWeights& w) {
+absl::Status Model::Route(int layer, const LayerWeights& w) {
   Workspace& ws = *ws_;
   const int64_t rows = ws.rows;
   const int k = config_.experts_per_token;
@@ -102,16 +102,21 @@ void Model::Route(int layer, const LayerWeights& w) {
   router.logits = ws.router_logits.data();
   router.per_expert_scale = w.experts.per_expert_scale.data();
   router.probabilities = ws.probabilities.Get(rows * config_.num_experts);
-  ws.chosen.resize(rows * k);
-  router.chosen = ws.chosen.data();
+  router.chosen = ws.chosen.GetInts(rows * k);
   router.weights = ws.expert_weights.Get(rows * k);
   backend_.Router("experts: router", router);
-  if (observer_ != nullptr) {
-    observer_->OnRouting(
-        layer,
-        {router.probabilities, static_cast<size_t>(rows * config_.num_experts)},
-        ws.chosen, {router.weights, static_cast<size_t>(rows * k)});
-  }
+  if (observer_ == nullptr) return absl::OkStatus();
+  std::vector<float> probabilities(rows * config_.num_experts);
+  std::vector<int32_t> chosen(rows * k);
+  std::vector<float> weights(rows * k);
+  FACET_RETURN_IF_ERROR(backend_.Read(
+      router.probabilities, 4 * probabilities.size(), probabilities.data()));
+  FACET_RETURN_IF_ERROR(
+      backend_.Read(router.chosen, 4 * chosen.size(), chosen.data()));
+  FACET_RETURN_IF_ERROR(
+      backend_.Read(router.weights, 4 * weights.size(), weights.data()));
+  observer_->OnRouting(layer, probabilities, chosen, weights);
+  return absl::OkStatus();
 }
 
 // out[t] = the sum of this rank's experts over the tokens that are its to
@@ -126,7 +131,7 @@ void Model::RunExperts(const LayerWeights& w, const MatmulArgs& beside,
   args.width = config_.expert_width;
   args.experts_per_token = config_.experts_per_token;
   args.x = ws.expert_input.data();
-  args.chosen = ws.chosen.data();
+  args.chosen = ws.chosen.GetInts(ws.rows * config_.experts_per_token);
   args.weights = ws.expert_weights.data();
   args.first_expert = shard_.experts.begin;
   args.experts = shard_.experts.size();

@@ -72,8 +72,14 @@ Model::Model(const ModelConfig* config, const ShardPlan* plan, int rank,
 
 Model::~Model() = default;
 
-absl::Span<const float> Model::hidden() const {
-  return {ws_->x.data(), static_cast<size_t>(ws_->rows * config_.hidden_size)};
+// Tells the observer of the residual stream, if there is one.
+absl::Status Model::Observe(int layer) {
+  if (observer_ == nullptr) return absl::OkStatus();
+  std::vector<float> hidden(ws_->rows * config_.hidden_size);
+  FACET_RETURN_IF_ERROR(
+      backend_.Read(ws_->x.data(), 4 * hidden.size(), hidden.data()));
+  observer_->OnHidden(layer, hidden);
+  return absl::OkStatus();
 }
 
 absl::Status Model::AllReduce(absl::Span<float> values) {
@@ -138,6 +144,7 @@ void Model::PrepareStep(const StepPlan& plan) {
 
 absl::Status Model::Forward(const StepPlan& plan) {
   Workspace& ws = *ws_;
+  backend_.BeginStep();
   PrepareStep(plan);
   if (ws.rows == 0) return absl::OkStatus();
   FACET_RETURN_IF_ERROR(EmbedOrReceive());
@@ -150,14 +157,12 @@ absl::Status Model::Forward(const StepPlan& plan) {
   for (int64_t i = shard_.layers.begin; i < shard_.layers.end; ++i) {
     const int layer = static_cast<int>(i);
     const LayerWeights& w = weights_.layers[i - shard_.layers.begin];
-    if (observer_ != nullptr) observer_->OnHidden(layer, hidden());
+    FACET_RETURN_IF_ERROR(Observe(layer));
     FACET_RETURN_IF_ERROR(AttentionBlock(layer, w));
     FACET_RETURN_IF_ERROR(FeedForwardBlock(layer, w));
     if (config_.per_layer_width > 0) PerLayerBlock(layer, w);
   }
-  if (observer_ != nullptr) {
-    observer_->OnHidden(static_cast<int>(shard_.layers.end), hidden());
-  }
+  FACET_RETURN_IF_ERROR(Observe(static_cast<int>(shard_.layers.end)));
   if (shard_.stage + 1 < plan_.pp_size()) {
     return world_.Send(Bytes(ws.x.data(), count),
                        shard_.rank + plan_.tp_size());
@@ -187,7 +192,21 @@ absl::Status Model::EmbedOrReceive() {
   return world_.Recv(Bytes(x, ws.rows * hidden), shard_.rank - plan_.tp_size());
 }
 
-void Model::Logits(absl::Span<const int64_t> rows, absl::Span<float> out) {
+absl::Status Model::Logits(absl::Span<const int64_t> rows,
+                           absl::Span<float> out) {
+  if (!on_device_) return LogitsOf(rows, out.data());
+  const int64_t vocab = weights_.head.rows;
+  float* logits = ws_->logits.data();
+  for (size_t at = 0; at < rows.size(); at += kDeviceLogitRows) {
+    const absl::Span<const int64_t> some = rows.subspan(at, kDeviceLogitRows);
+    FACET_RETURN_IF_ERROR(LogitsOf(some, logits));
+    FACET_RETURN_IF_ERROR(backend_.Read(
+        logits, some.size() * vocab * sizeof(float), out.data() + at * vocab));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Model::LogitsOf(absl::Span<const int64_t> rows, float* out) {
   Workspace& ws = *ws_;
   const int64_t hidden = config_.hidden_size;
   const int64_t count = static_cast<int64_t>(rows.size());
@@ -197,11 +216,14 @@ void Model::Logits(absl::Span<const int64_t> rows, absl::Span<float> out) {
   norm.rows = count;
   backend_.RmsNorms("head: norm", absl::MakeConstSpan(&norm, 1));
   const MatmulArgs product =
-      Product(x, count, weights_.head, out.data(), 1, /*bf16_inputs=*/false);
+      Product(x, count, weights_.head, out, 1, /*bf16_inputs=*/false);
   backend_.Matmuls("head: logits", absl::MakeConstSpan(&product, 1));
   if (config_.final_logit_softcapping > 0) {
-    backend_.Softcap("head: softcap", out, config_.final_logit_softcapping);
+    backend_.Softcap("head: softcap",
+                     absl::MakeSpan(out, count * weights_.head.rows),
+                     config_.final_logit_softcapping);
   }
+  return absl::OkStatus();
 }
 
 }  // namespace facet

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "kernels/backend/backend.h"
+#include "kernels/backend/device.h"
 #include "runtime/comm/communicator.h"
 #include "runtime/config/model_config.h"
 #include "runtime/kv_cache/kv_cache.h"
@@ -37,12 +38,23 @@ class ForwardObserver {
 class Model {
  public:
   // All arguments outlive the model. `world` spans all ranks of the plan, `tp`
-  // those of this stage; `observer` may be null.
+  // those of this stage, and both take the memory of the backend; `observer`
+  // may be null.
   Model(const ModelConfig* config, const ShardPlan* plan, int rank,
         NumericsOptions numerics, const Weights* weights, KvCache* kv_cache,
         Communicator* world, Communicator* tp, Backend* backend,
         ForwardObserver* observer);
   ~Model();
+
+  // On a backend of `device`, before anything else: takes memory for steps of
+  // up to `tokens`.
+  //
+  // Errors: RESOURCE_EXHAUSTED.
+  absl::Status ReserveOn(Device* device, int64_t tokens);
+  // How many bytes that takes on one rank.
+  static int64_t WorkspaceBytes(const ModelConfig& config,
+                                const ShardPlan& plan, int rank,
+                                int64_t tokens);
 
   // Runs the step's tokens through this stage: takes their embeddings, or the
   // previous stage's output, and leaves this stage's output in hidden(), or
@@ -51,16 +63,18 @@ class Model {
   // Errors: those of the communicators.
   absl::Status Forward(const StepPlan& plan);
 
-  // After Forward() on the last stage: [tokens, hidden], before the final norm.
-  absl::Span<const float> hidden() const;
-
-  // Logits of the given rows of hidden() over this rank's vocabulary, softcap
-  // applied: out is [rows, vocab of the rank].
-  void Logits(absl::Span<const int64_t> rows, absl::Span<float> out);
+  // Logits of the given rows of the step over this rank's vocabulary, softcap
+  // applied, in the host's memory: out is [rows, vocab of the rank]. After
+  // Forward() on the last stage.
+  //
+  // Errors: those of the backend.
+  absl::Status Logits(absl::Span<const int64_t> rows, absl::Span<float> out);
 
  private:
   struct Workspace;
 
+  absl::Status Observe(int layer);
+  absl::Status LogitsOf(absl::Span<const int64_t> rows, float* out);
   void PrepareStep(const StepPlan& plan);
   absl::Status EmbedOrReceive();
   void PerLayerInputs();
@@ -74,7 +88,7 @@ class Model {
   int GateProducts(const LayerWeights& w, MatmulArgs out[3]) const;
   MatmulArgs PerLayerGate(const LayerWeights& w) const;
   static bool GatesArePaired(const LayerWeights& w);
-  void Route(int layer, const LayerWeights& w);
+  absl::Status Route(int layer, const LayerWeights& w);
   void RunExperts(const LayerWeights& w, const MatmulArgs& beside,
                   absl::Span<const MatmulArgs> next, float* out);
   // y = (residual + rms(x) * weight) * output_scale, over the hidden size.
@@ -105,6 +119,7 @@ class Model {
   const int local_segments_;
   const float router_scale_;  // H^(-1/2)
   std::unique_ptr<Workspace> ws_;
+  bool on_device_ = false;
 };
 
 }  // namespace facet

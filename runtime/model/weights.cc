@@ -54,11 +54,13 @@ class Slicer {
 
   Weights Run() {
     const std::string& prefix = model_.tensor_prefix;
-    out_.embedding = Matrix(prefix + "embed_tokens.weight");
+    const WeightMatrix embedding = Matrix(prefix + "embed_tokens.weight");
+    if (shard_.stage == 0 || model_.per_layer_width > 0) {
+      out_.embedding = embedding;
+    }
     if (shard_.stage == plan_.pp_size() - 1) {
-      const WeightMatrix table = model_.tie_word_embeddings
-                                     ? out_.embedding
-                                     : Matrix("lm_head.weight");
+      const WeightMatrix table =
+          model_.tie_word_embeddings ? embedding : Matrix("lm_head.weight");
       out_.head = Touch(table.Rows(shard_.vocab.begin, shard_.vocab.size()));
       out_.final_norm = Vector(prefix + "norm.weight");
     }
@@ -113,11 +115,11 @@ class Slicer {
 
   WeightVector Vector(const std::string& name) const {
     const TensorView& tensor = Tensor(name);
-    WeightVector out(tensor.bytes / SizeOf(tensor.dtype));
+    std::vector<float> out(tensor.bytes / SizeOf(tensor.dtype));
     for (size_t i = 0; i < out.size(); ++i) {
       out[i] = ElementAt(tensor.data, tensor.dtype, i);
     }
-    return out;
+    return WeightVector(std::move(out));
   }
 
   WeightMatrix Columns(WeightMatrix matrix, int64_t begin, int64_t count) {
@@ -157,7 +159,7 @@ class Slicer {
     w.post_attention_norm = Vector(prefix + "post_attention_layernorm.weight");
     w.pre_ff_norm = Vector(prefix + "pre_feedforward_layernorm.weight");
     w.post_ff_norm = Vector(prefix + "post_feedforward_layernorm.weight");
-    w.layer_scalar = Vector(prefix + "layer_scalar")[0];
+    w.layer_scalar = Vector(prefix + "layer_scalar").values()[0];
     w.q = Touch(Matrix(prefix + "self_attn.q_proj.weight")
                     .Rows(heads.begin * dim, heads.size() * dim));
     w.q_norm = Vector(prefix + "self_attn.q_norm.weight");
@@ -233,7 +235,7 @@ int64_t FindNonFinite(const WeightMatrix& m, int64_t row) {
   return -1;
 }
 
-absl::Status CheckVector(const WeightVector& vector, const char* what) {
+absl::Status CheckVector(const std::vector<float>& vector, const char* what) {
   for (size_t i = 0; i < vector.size(); ++i) {
     if (!std::isfinite(vector[i])) {
       return absl::InvalidArgumentError(
@@ -265,13 +267,14 @@ absl::Status CheckFinite(const Weights& weights, int num_threads) {
   std::vector<const WeightMatrix*> matrices = {
       &weights.embedding, &weights.head, &weights.per_layer_embedding,
       &weights.per_layer_projection};
-  FACET_RETURN_IF_ERROR(CheckVector(weights.final_norm, "norm.weight"));
-  FACET_RETURN_IF_ERROR(CheckVector(weights.per_layer_projection_norm,
+  FACET_RETURN_IF_ERROR(
+      CheckVector(weights.final_norm.values(), "norm.weight"));
+  FACET_RETURN_IF_ERROR(CheckVector(weights.per_layer_projection_norm.values(),
                                     "per_layer_projection_norm.weight"));
   for (const LayerWeights& layer : weights.layers) {
     // A vector's name is told by the matrix beside it.
     const auto vector = [&](const WeightVector& v, const char* name) {
-      return Annotate(CheckVector(v, name),
+      return Annotate(CheckVector(v.values(), name),
                       absl::StrCat(layer.q.file, ", beside ", layer.q.name));
     };
     FACET_RETURN_IF_ERROR(vector(layer.input_norm, "input_layernorm.weight"));
@@ -281,7 +284,8 @@ absl::Status CheckFinite(const Weights& weights, int num_threads) {
         vector(layer.pre_ff_norm, "pre_feedforward_layernorm.weight"));
     FACET_RETURN_IF_ERROR(
         vector(layer.post_ff_norm, "post_feedforward_layernorm.weight"));
-    FACET_RETURN_IF_ERROR(vector({layer.layer_scalar}, "layer_scalar"));
+    FACET_RETURN_IF_ERROR(
+        vector(WeightVector({layer.layer_scalar}), "layer_scalar"));
     FACET_RETURN_IF_ERROR(vector(layer.q_norm, "self_attn.q_norm.weight"));
     FACET_RETURN_IF_ERROR(vector(layer.k_norm, "self_attn.k_norm.weight"));
     const ExpertWeights& experts = layer.experts;

@@ -6,9 +6,11 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "kernels/backend/device.h"
 #include "kernels/base/dtype.h"
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/config/model_config.h"
@@ -30,7 +32,24 @@ struct WeightMatrix {
   WeightMatrix Rows(int64_t begin, int64_t count) const;
 };
 
-using WeightVector = std::vector<float>;
+// Norm weights and the like, in f32.
+class WeightVector {
+ public:
+  WeightVector() = default;
+  explicit WeightVector(std::vector<float> values)
+      : values_(std::move(values)) {}
+
+  // For operations: where the device has it, else the host's.
+  const float* data() const {
+    return placed_ != nullptr ? placed_ : values_.data();
+  }
+  const std::vector<float>& values() const { return values_; }
+  void PlaceAt(const float* device) { placed_ = device; }
+
+ private:
+  std::vector<float> values_;
+  const float* placed_ = nullptr;
+};
 
 struct ExpertWeights {
   WeightMatrix router;                                // [E, H]
@@ -66,7 +85,7 @@ struct Weights {
   std::vector<std::vector<float>> widened;  // f16 tensors
 
   std::vector<LayerWeights> layers;   // of this rank's stage
-  WeightMatrix embedding;             // whole; rows are gathered
+  WeightMatrix embedding;             // whole, where rows are gathered
   WeightMatrix head;                  // this rank's rows, on the last stage
   WeightVector final_norm;            // [H], on the last stage
   WeightMatrix per_layer_embedding;   // whole [Vp, L P]; rows are gathered
@@ -75,6 +94,9 @@ struct Weights {
 
   // What this rank will read, gathered rows aside.
   std::vector<ByteRange> ranges;
+
+  // Where a device has them.
+  std::vector<DeviceMemory> placed;
 };
 
 // OK when `checkpoint` has every expected tensor in bf16, f16 or f32 and in
@@ -88,6 +110,16 @@ absl::Status CheckTensors(const ModelConfig& model,
 absl::StatusOr<Weights> SliceWeights(const ModelConfig& model,
                                      const ShardPlan& plan, int rank,
                                      std::unique_ptr<Checkpoint> checkpoint);
+
+// The bytes that PlaceWeights() will take on a device.
+int64_t PlacedBytes(const Weights& weights);
+
+// Copies what this rank reads to `device`, matrices without gaps between rows,
+// and lets go of the checkpoint. `progress` hears of bytes done and in all.
+//
+// Errors: those of the device.
+absl::Status PlaceWeights(Device* device, const LoadProgress& progress,
+                          Weights* weights);
 
 // Reads every weight of this rank; INVALID_ARGUMENT names the tensor that holds
 // a NaN or an infinity.

@@ -117,7 +117,7 @@ TEST_F(WeightsTest, EveryFloatFormatGivesTheSameNumbers) {
                   ToFloat(ToBF16(ValueAt((2 * 16 + i) * 8 + j))));
       }
     }
-    EXPECT_EQ(weights->layers[0].input_norm[5], ValueAt(5));
+    EXPECT_EQ(weights->layers[0].input_norm.data()[5], ValueAt(5));
   }
 }
 

@@ -1,5 +1,5 @@
-// Buffers of one rank's forward pass; they grow to the largest step seen.
-// Private to this folder.
+// Buffers of one rank's forward pass. The host's grow to the largest step seen;
+// a device's are reserved for the largest there is. Private to this folder.
 #ifndef FACET_RUNTIME_MODEL_WORKSPACE_H_
 #define FACET_RUNTIME_MODEL_WORKSPACE_H_
 
@@ -7,28 +7,48 @@
 #include <memory>
 #include <vector>
 
+#include "kernels/backend/device.h"
+#include "kernels/base/check.h"
+#include "kernels/base/status_macros.h"
 #include "kernels/matmul/matmul.h"
 #include "kernels/rms_norm/rms_norm.h"
 #include "runtime/model/model.h"
 
 namespace facet {
 
-// Floats whose old contents don't matter when it grows, and that are not
-// touched before they are used.
+// Memory whose old contents don't matter when it grows, and that is not touched
+// before it is used.
 class Buffer {
  public:
+  // REQUIRES: on a device, count was reserved.
   float* Get(int64_t count) {
     if (count > capacity_) {
-      data_.reset();
-      data_.reset(new float[count]);
+      FACET_CHECK(device_.data() == nullptr);
+      host_.reset();
+      host_.reset(new float[count]);
       capacity_ = count;
     }
-    return data_.get();
+    return data();
   }
-  float* data() const { return data_.get(); }
+  int32_t* GetInts(int64_t count) {
+    static_assert(sizeof(int32_t) == sizeof(float));
+    return reinterpret_cast<int32_t*>(Get(count));
+  }
+  float* data() const {
+    return device_.data() != nullptr ? static_cast<float*>(device_.data())
+                                     : host_.get();
+  }
+  absl::Status ReserveOn(Device* device, int64_t count) {
+    FACET_ASSIGN_OR_RETURN(
+        device_,
+        DeviceMemory::Allocate(device, count * sizeof(float), "activations"));
+    capacity_ = count;
+    return absl::OkStatus();
+  }
 
  private:
-  std::unique_ptr<float[]> data_;
+  std::unique_ptr<float[]> host_;
+  DeviceMemory device_;
   int64_t capacity_ = 0;
 };
 
@@ -69,10 +89,25 @@ struct Model::Workspace {
   // Experts.
   Buffer router_input, expert_input;  // [rows, hidden]
   Buffer router_logits, probabilities, expert_weights;
-  std::vector<int32_t> chosen;
+  Buffer chosen;  // of int32_t
 
   Buffer final_rows;  // [rows, hidden]
+  Buffer logits;      // [rows, vocab of the rank], on a device
 };
+
+// Rows of logits that a device computes at once.
+inline constexpr int64_t kDeviceLogitRows = 64;
+
+// Floats of the buffers of a rank for steps of some size.
+struct WorkspaceSizes {
+  int64_t hidden = 0, queries = 0, keys = 0, columns = 0;
+  int64_t per_layer = 0, per_layer_gate = 0, first_embedding = 0;
+  int64_t expert_hidden = 0, router = 0, choices = 0;
+  int64_t final_rows = 0, logits = 0, rotations = 0;
+};
+WorkspaceSizes WorkspaceSizesOf(const ModelConfig& config,
+                                const ShardPlan& plan, int rank,
+                                int64_t tokens);
 
 // A product with one weight matrix, cut into `segments` along k.
 MatmulArgs Product(const float* x, int64_t rows, const WeightMatrix& w,

@@ -1,0 +1,262 @@
+// NCCL's part is played by functions that record every call and move the bytes
+// between threads; the communicator around them is the real one.
+#include "runtime/comm/nccl_communicator.h"
+
+#include <condition_variable>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "kernels/backend/cpu_backend.h"
+#include "kernels/base/thread_pool.h"
+#include "runtime/comm/testing/run_ranks.h"
+
+namespace facet {
+namespace {
+
+// The world that the functions below share.
+struct FakeNccl {
+  std::mutex mutex;
+  std::condition_variable changed;
+  int version_of_odd_ranks = 22809;
+  bool never_ready = false;
+  int aborts = 0;
+  // Calls in order, by rank.
+  std::map<int, std::vector<std::string>> calls;
+  // Messages on their way, by (from, to), in order.
+  std::map<std::pair<int, int>, std::vector<std::vector<uint8_t>>> messages;
+};
+FakeNccl* fake = nullptr;
+thread_local int fake_rank = 0;
+thread_local int fake_size = 0;
+struct PendingReceive {
+  void* to;
+  size_t bytes;
+  int peer;
+};
+thread_local bool in_group = false;
+thread_local std::vector<PendingReceive> pending;
+
+size_t BytesOf(size_t count, int type) {
+  return count * (type == kNcclFloat32 ? 4 : 1);
+}
+
+void Note(const std::string& call) {
+  const std::lock_guard<std::mutex> lock(fake->mutex);
+  fake->calls[fake_rank].push_back(call);
+}
+
+void Post(const void* from, size_t bytes, int peer) {
+  const std::lock_guard<std::mutex> lock(fake->mutex);
+  const auto* data = static_cast<const uint8_t*>(from);
+  fake->messages[{fake_rank, peer}].emplace_back(data, data + bytes);
+  fake->changed.notify_all();
+}
+
+void Take(const PendingReceive& receive) {
+  std::unique_lock<std::mutex> lock(fake->mutex);
+  auto& queue = fake->messages[{receive.peer, fake_rank}];
+  fake->changed.wait(lock, [&] { return !queue.empty(); });
+  EXPECT_EQ(queue.front().size(), receive.bytes);
+  std::memcpy(receive.to, queue.front().data(), receive.bytes);
+  queue.erase(queue.begin());
+}
+
+int Send(const void* from, size_t count, int type, int peer, NcclComm, void*) {
+  Note("send " + std::to_string(BytesOf(count, type)));
+  Post(from, BytesOf(count, type), peer);
+  return 0;
+}
+
+int Recv(void* to, size_t count, int type, int peer, NcclComm, void*) {
+  Note("receive " + std::to_string(BytesOf(count, type)));
+  pending.push_back({to, BytesOf(count, type), peer});
+  if (!in_group) {
+    Take(pending.back());
+    pending.clear();
+  }
+  return 0;
+}
+
+int AllGather(const void* block, void* all, size_t count, int type, NcclComm,
+              void*) {
+  const size_t bytes = BytesOf(count, type);
+  Note("all-gather " + std::to_string(bytes));
+  for (int peer = 0; peer < fake_size; ++peer) Post(block, bytes, peer);
+  for (int peer = 0; peer < fake_size; ++peer) {
+    Take({static_cast<uint8_t*>(all) + peer * bytes, bytes, peer});
+  }
+  return 0;
+}
+
+NcclApi Functions() {
+  NcclApi api = {};
+  api.GetVersion = [](int* version) {
+    *version = fake_rank % 2 == 1 ? fake->version_of_odd_ranks : 22809;
+    return 0;
+  };
+  api.GetUniqueId = [](NcclUniqueId* id) {
+    std::strcpy(id->bytes, "the world");
+    return 0;
+  };
+  api.CommInitRankConfig = [](NcclComm* comm, int ranks, NcclUniqueId id,
+                              int rank, NcclConfig* config) {
+    EXPECT_STREQ(id.bytes, "the world");
+    EXPECT_EQ(config->blocking, 0);
+    EXPECT_EQ(rank, fake_rank);
+    EXPECT_EQ(ranks, fake_size);
+    *comm = reinterpret_cast<NcclComm>(fake);
+    return kNcclInProgress;
+  };
+  api.CommGetAsyncError = [](NcclComm, int* error) {
+    *error = fake->never_ready ? kNcclInProgress : kNcclSuccess;
+    return 0;
+  };
+  api.CommAbort = [](NcclComm) {
+    const std::lock_guard<std::mutex> lock(fake->mutex);
+    ++fake->aborts;
+    return 0;
+  };
+  api.AllGather = AllGather;
+  api.Broadcast = [](const void*, void*, size_t, int, int, NcclComm, void*) {
+    return 0;
+  };
+  api.Send = Send;
+  api.Recv = Recv;
+  api.GroupStart = [] {
+    Note("group");
+    in_group = true;
+    return 0;
+  };
+  api.GroupEnd = [] {
+    in_group = false;
+    for (const PendingReceive& receive : pending) Take(receive);
+    pending.clear();
+    return 0;
+  };
+  api.GetErrorString = [](int) { return "an error of NCCL's"; };
+  return api;
+}
+
+// The host's memory as a device's.
+class HostDevice : public Device {
+ public:
+  std::string name() const override { return "host"; }
+  int64_t free_bytes() const override { return 0; }
+  absl::StatusOr<void*> Allocate(size_t bytes, const char*) override {
+    return ::operator new(bytes);
+  }
+  void Free(void* memory) override { ::operator delete(memory); }
+  absl::Status Upload(const void*, int64_t, size_t, size_t, void*) override {
+    return absl::OkStatus();
+  }
+  size_t BackendBytes(const BackendLimits&) const override { return 0; }
+  absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(
+      const BackendLimits&) override {
+    return absl::UnimplementedError("not here");
+  }
+};
+
+class NcclCommunicatorTest : public testing::Test {
+ protected:
+  void SetUp() override { fake = &fake_; }
+
+  // body(communicator or error, host) on `ranks` threads.
+  template <typename Body>
+  void Run(int ranks, int64_t most_floats, Body body) {
+    RunRanks(CommKind::kShm, ranks, [&](Communicator& host) {
+      fake_rank = host.rank();
+      fake_size = host.size();
+      HostDevice device;
+      ThreadPool pool(1);
+      const std::unique_ptr<Backend> backend = MakeCpuBackend(&pool);
+      NcclOptions options;
+      options.api = &api_;
+      options.host = &host;
+      options.device = &device;
+      options.backend = backend.get();
+      options.most_floats = most_floats;
+      options.timeout = absl::Milliseconds(50);
+      body(MakeNcclCommunicator(options), host);
+    });
+  }
+
+  FakeNccl fake_;
+  const NcclApi api_ = Functions();
+};
+
+// Sums that depend on their order: those of the host's communicator.
+TEST_F(NcclCommunicatorTest, SumsHaveTheBitsOfEveryOtherCommunicator) {
+  for (const int ranks : {2, 4}) {
+    for (const int64_t count : {1, 1000, 100001}) {
+      Run(ranks, count, [&](auto nccl, Communicator& host) {
+        ASSERT_TRUE(nccl.ok()) << nccl.status();
+        std::vector<float> values(count);
+        for (int64_t i = 0; i < count; ++i) {
+          values[i] = 1.0f / static_cast<float>(3 + i + 7 * host.rank());
+        }
+        std::vector<float> expected = values;
+        ASSERT_TRUE(host.AllReduceSum(absl::MakeSpan(expected)).ok());
+        const absl::Status status =
+            (*nccl)->AllReduceSum(absl::MakeSpan(values));
+        ASSERT_TRUE(status.ok()) << status;
+        EXPECT_EQ(std::memcmp(values.data(), expected.data(), 4 * count), 0);
+      });
+    }
+  }
+}
+
+TEST_F(NcclCommunicatorTest, EveryRankMakesTheSameCallsInTheSameOrder) {
+  Run(4, 100000, [&](auto nccl, Communicator&) {
+    ASSERT_TRUE(nccl.ok()) << nccl.status();
+    std::vector<float> few(10), many(100000);
+    ASSERT_TRUE((*nccl)->AllReduceSum(absl::MakeSpan(few)).ok());
+    ASSERT_TRUE((*nccl)->AllReduceSum(absl::MakeSpan(many)).ok());
+  });
+  const std::vector<std::string> first = fake_.calls[0];
+  EXPECT_THAT(first, testing::Contains("all-gather 40"));
+  EXPECT_THAT(first, testing::Contains("group"));
+  for (int rank = 1; rank < 4; ++rank) EXPECT_EQ(fake_.calls[rank], first);
+}
+
+TEST_F(NcclCommunicatorTest, DifferentVersionsAreNamedByRank) {
+  fake_.version_of_odd_ranks = 21803;
+  Run(2, 1, [&](auto nccl, Communicator&) {
+    ASSERT_EQ(nccl.status().code(), absl::StatusCode::kFailedPrecondition);
+    const std::string message(nccl.status().message());
+    EXPECT_THAT(message, testing::HasSubstr("rank 0 has 2.28.9"));
+    EXPECT_THAT(message, testing::HasSubstr("rank 1 has 2.18.3"));
+  });
+}
+
+TEST_F(NcclCommunicatorTest, ARankThatNeverArrivesEndsTheWaitOfTheOthers) {
+  fake_.never_ready = true;
+  Run(2, 1, [&](auto nccl, Communicator&) {
+    EXPECT_EQ(nccl.status().code(), absl::StatusCode::kDeadlineExceeded);
+  });
+  EXPECT_EQ(fake_.aborts, 2);
+}
+
+TEST_F(NcclCommunicatorTest, AfterAnAbortEveryCallTellsTheLastOnes) {
+  Run(2, 8, [&](auto nccl, Communicator& host) {
+    ASSERT_TRUE(nccl.ok()) << nccl.status();
+    std::vector<float> values(8);
+    ASSERT_TRUE((*nccl)->AllReduceSum(absl::MakeSpan(values)).ok());
+    if (host.rank() != 0) return;
+    (*nccl)->Abort(absl::UnavailableError("rank 1 is gone"));
+    const absl::Status status = (*nccl)->AllReduceSum(absl::MakeSpan(values));
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+    EXPECT_THAT(std::string(status.message()),
+                testing::HasSubstr("rank 1 is gone"));
+    EXPECT_THAT(std::string(status.message()),
+                testing::HasSubstr("#0 all-reduce 32 B"));
+  });
+}
+
+}  // namespace
+}  // namespace facet

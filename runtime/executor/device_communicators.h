@@ -1,0 +1,31 @@
+// How the devices of ranks talk to each other.
+#ifndef FACET_RUNTIME_EXECUTOR_DEVICE_COMMUNICATORS_H_
+#define FACET_RUNTIME_EXECUTOR_DEVICE_COMMUNICATORS_H_
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "kernels/backend/device.h"
+#include "runtime/comm/communicator.h"
+
+namespace facet {
+
+// Of memory of the backend's device.
+struct DeviceCommunicators {
+  std::unique_ptr<Communicator> world;
+  std::unique_ptr<Communicator> tp;
+};
+
+// NCCL's where every rank of `world` has it, else messages through the host.
+// `most_floats`: of one sum. All arguments outlive what comes back, and all
+// ranks of `world` call it.
+absl::StatusOr<DeviceCommunicators> ConnectDevices(Communicator* world,
+                                                   Communicator* tp,
+                                                   Device* device,
+                                                   Backend* backend,
+                                                   int64_t most_floats);
+
+}  // namespace facet
+
+#endif  // FACET_RUNTIME_EXECUTOR_DEVICE_COMMUNICATORS_H_

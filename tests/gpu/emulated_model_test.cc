@@ -1,0 +1,109 @@
+// The whole model on a device, every kernel and every copy of it, against the
+// processors: the same bits for every chunk, batch and number of ranks. The
+// device is the emulation of one.
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "kernels/cuda/cuda_backend.h"
+#include "tests/invariance/tiny_models.h"
+#include "tests/support/forward.h"
+#include "tests/support/thread_cluster.h"
+
+namespace facet {
+namespace {
+
+absl::StatusOr<std::unique_ptr<Device>> Open() {
+  return emulated::OpenDevice(0);
+}
+
+class DeviceModelTest : public testing::TestWithParam<std::string> {
+ protected:
+  std::unique_ptr<Executor> Start(int tp_size, int pp_size, bool on_device,
+                                  KvFormat kv_format = KvFormat::kF32) {
+    RankOptions options;
+    options.model_directory = TinyDirectory(GetParam());
+    options.parallelism.tp_size = tp_size;
+    options.parallelism.pp_size = pp_size;
+    if (config_.num_experts > 0) options.parallelism.ep_size = tp_size;
+    options.numerics.kv_format = kv_format;
+    options.pools = {32, 128, 128};
+    if (on_device) options.open_device = Open;
+    auto cluster = MakeThreadCluster(options);
+    EXPECT_TRUE(cluster.ok()) << cluster.status();
+    return cluster.ok() ? *std::move(cluster) : nullptr;
+  }
+
+  // Prompts cut short, for an emulated thread takes its time.
+  std::vector<TokenIds> Prompts(size_t longest) {
+    std::vector<TokenIds> prompts = TinyPrompts(GetParam());
+    for (TokenIds& prompt : prompts) {
+      if (prompt.size() > longest) prompt.resize(longest);
+    }
+    if (prompts.size() > 2) prompts.resize(2);
+    return prompts;
+  }
+
+  void ExpectSame(Executor* cpu, Executor* device,
+                  const ForwardOptions& options, size_t longest) {
+    ASSERT_TRUE(cpu != nullptr && device != nullptr);
+    const auto prompts = Prompts(longest);
+    const auto expected = LogitsOf(*cpu, prompts, options);
+    const auto found = LogitsOf(*device, prompts, options);
+    ASSERT_TRUE(expected.ok()) << expected.status();
+    ASSERT_TRUE(found.ok()) << found.status();
+    for (size_t p = 0; p < prompts.size(); ++p) {
+      ASSERT_EQ((*found)[p].size(), (*expected)[p].size());
+      EXPECT_EQ(std::memcmp((*found)[p].data(), (*expected)[p].data(),
+                            (*found)[p].size() * sizeof(float)),
+                0)
+          << "prompt " << p;
+    }
+  }
+
+  const ModelConfig config_ = TinyConfig(GetParam());
+};
+
+TEST_P(DeviceModelTest, LogitsAreTheProcessors) {
+  const auto cpu = Start(1, 1, false);
+  const auto device = Start(1, 1, true);
+  ForwardOptions options = TinyForward(GetParam());
+  options.chunk = 13;
+  options.together = true;
+  ExpectSame(cpu.get(), device.get(), options, 40);
+}
+
+TEST_P(DeviceModelTest, LogitsAreTheProcessorsWithPagesOfBf16) {
+  const auto cpu = Start(1, 1, false, KvFormat::kBF16);
+  const auto device = Start(1, 1, true, KvFormat::kBF16);
+  ExpectSame(cpu.get(), device.get(), TinyForward(GetParam()), 17);
+}
+
+TEST_P(DeviceModelTest, RanksOnDevicesOfTheirOwnAgree) {
+  const auto cpu = Start(1, 1, false);
+  const auto device = Start(2, 2, true);
+  ExpectSame(cpu.get(), device.get(), TinyForward(GetParam()), 9);
+}
+
+TEST_P(DeviceModelTest, DecodedTokensAreTheProcessors) {
+  const auto cpu = Start(1, 1, false);
+  const auto device = Start(1, 1, true);
+  ContinueOptions what;
+  what.count = 4;
+  what.sampling.logprob = true;
+  const auto prompts = Prompts(12);
+  const auto a = Continue(*cpu, prompts, what, TinyForward(GetParam()));
+  const auto b = Continue(*device, prompts, what, TinyForward(GetParam()));
+  ASSERT_TRUE(a.ok()) << a.status();
+  ASSERT_TRUE(b.ok()) << b.status();
+  EXPECT_EQ(Difference(*a, *b), "");
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, DeviceModelTest,
+                         testing::Values("dense-tiny", "moe-tiny", "e2b-tiny"),
+                         [](const auto& info) { return TinyName(info.param); });
+
+}  // namespace
+}  // namespace facet
