@@ -144,51 +144,61 @@ absl::StatusOr<MemoryUse> MeasureMemory(const BenchCluster& cluster,
   return use;
 }
 
+// One worker of several threads, and as many workers of one thread.
+struct ClusterPair {
+  std::unique_ptr<BenchCluster> one, many;
+};
+
+// Warm. `split` says how the many share the model.
+absl::StatusOr<ClusterPair> StartPair(ClusterOptions cluster,
+                                      const ParallelismOptions& split,
+                                      int workers) {
+  ClusterPair pair;
+  cluster.parallelism = ParallelismOptions();
+  cluster.threads_per_worker = workers;
+  FACET_ASSIGN_OR_RETURN(pair.one, BenchCluster::Start(cluster));
+  cluster.parallelism = split;
+  cluster.threads_per_worker = 1;
+  FACET_ASSIGN_OR_RETURN(pair.many, BenchCluster::Start(cluster));
+  FACET_RETURN_IF_ERROR(pair.one->WarmUp());
+  FACET_RETURN_IF_ERROR(pair.many->WarmUp());
+  return pair;
+}
+
 absl::StatusOr<WorkerComparison> CompareWorkers(const BenchOptions& options,
                                                 ClusterOptions cluster,
                                                 int workers) {
-  cluster.parallelism = ParallelismOptions();
-  cluster.threads_per_worker = workers;
-  FACET_ASSIGN_OR_RETURN(const std::unique_ptr<BenchCluster> one,
-                         BenchCluster::Start(cluster));
-  cluster.parallelism.tp_size = workers;
-  cluster.threads_per_worker = 1;
-  FACET_ASSIGN_OR_RETURN(const std::unique_ptr<BenchCluster> many,
-                         BenchCluster::Start(cluster));
-  FACET_RETURN_IF_ERROR(one->WarmUp());
-  FACET_RETURN_IF_ERROR(many->WarmUp());
+  ParallelismOptions split;
+  split.tp_size = workers;
+  FACET_ASSIGN_OR_RETURN(const ClusterPair pair,
+                         StartPair(std::move(cluster), split, workers));
 
   WorkerComparison comparison;
   comparison.workers = workers;
   DecodeShape shape = DecodeShapeOf(options, 1);
   shape.repeat = 1;
   for (int i = 0; i < options.repeat; ++i) {
-    FACET_RETURN_IF_ERROR(one->Decode(shape, nullptr, &comparison.one_decode));
     FACET_RETURN_IF_ERROR(
-        many->Decode(shape, nullptr, &comparison.many_decode));
+        pair.one->Decode(shape, nullptr, &comparison.one_decode));
     FACET_RETURN_IF_ERROR(
-        one->Prefill(shape.prompt, 1, nullptr, &comparison.one_prefill));
+        pair.many->Decode(shape, nullptr, &comparison.many_decode));
     FACET_RETURN_IF_ERROR(
-        many->Prefill(shape.prompt, 1, nullptr, &comparison.many_prefill));
+        pair.one->Prefill(shape.prompt, 1, nullptr, &comparison.one_prefill));
+    FACET_RETURN_IF_ERROR(
+        pair.many->Prefill(shape.prompt, 1, nullptr, &comparison.many_prefill));
   }
-  FACET_RETURN_IF_ERROR(many->Shutdown());
-  FACET_RETURN_IF_ERROR(one->Shutdown());
+  FACET_RETURN_IF_ERROR(pair.many->Shutdown());
+  FACET_RETURN_IF_ERROR(pair.one->Shutdown());
   return comparison;
 }
 
 absl::StatusOr<PipelineComparison> ComparePipeline(const BenchOptions& options,
                                                    ClusterOptions cluster,
                                                    int workers) {
-  cluster.parallelism = ParallelismOptions();
-  cluster.threads_per_worker = workers;
-  FACET_ASSIGN_OR_RETURN(const std::unique_ptr<BenchCluster> one,
-                         BenchCluster::Start(cluster));
-  cluster.parallelism.pp_size = workers;
-  cluster.threads_per_worker = 1;
-  FACET_ASSIGN_OR_RETURN(const std::unique_ptr<BenchCluster> many,
-                         BenchCluster::Start(cluster));
-  FACET_RETURN_IF_ERROR(one->WarmUp());
-  FACET_RETURN_IF_ERROR(many->WarmUp());
+  ParallelismOptions split;
+  split.pp_size = workers;
+  FACET_ASSIGN_OR_RETURN(const ClusterPair pair,
+                         StartPair(std::move(cluster), split, workers));
 
   PipelineComparison comparison;
   comparison.workers = workers;
@@ -199,13 +209,13 @@ absl::StatusOr<PipelineComparison> ComparePipeline(const BenchOptions& options,
     DecodeShape shape = DecodeShapeOf(options, batch);
     shape.repeat = 1;
     for (int i = 0; i < options.repeat; ++i) {
-      FACET_RETURN_IF_ERROR(one->Decode(shape, nullptr, &runs.one));
-      FACET_RETURN_IF_ERROR(many->Decode(shape, nullptr, &runs.many));
+      FACET_RETURN_IF_ERROR(pair.one->Decode(shape, nullptr, &runs.one));
+      FACET_RETURN_IF_ERROR(pair.many->Decode(shape, nullptr, &runs.many));
     }
     comparison.batches.push_back(std::move(runs));
   }
-  FACET_RETURN_IF_ERROR(many->Shutdown());
-  FACET_RETURN_IF_ERROR(one->Shutdown());
+  FACET_RETURN_IF_ERROR(pair.many->Shutdown());
+  FACET_RETURN_IF_ERROR(pair.one->Shutdown());
   return comparison;
 }
 
