@@ -1,3 +1,4 @@
+#!/usr/bin/python3
 """A binary holds machine code for every architecture that it claims."""
 
 import struct
