@@ -5,6 +5,7 @@
 // that only the sums that must be sequential are.
 #include "kernels/attention/attention_cuda_plan.h"
 #include "kernels/base/check.h"
+#include "kernels/base/kv_pages.h"
 #include "kernels/base/math.h"
 #include "kernels/cuda/lanes.h"
 #include "kernels/cuda/launch.h"
@@ -60,14 +61,7 @@ __device__ inline int64_t KeyElement(const AttentionArgs& args,
                                      const Rows& rows, int64_t position) {
   const int64_t page =
       rows.pages[position / args.page_tokens - rows.sequence.first_page];
-  const int64_t stride =
-      args.page_stride > 0
-          ? args.page_stride
-          : int64_t{args.kv_heads} * args.page_tokens * args.head_dim;
-  return page * stride +
-         (int64_t{rows.item.kv_head} * args.page_tokens +
-          position % args.page_tokens) *
-             args.head_dim;
+  return KvElement(args, page, rows.item.kv_head, position % args.page_tokens);
 }
 
 __device__ inline void LoadKey(const BF16* from, float (&out)[8]) {

@@ -3,6 +3,7 @@
 #define FACET_KERNELS_ATTENTION_ATTENTION_VARIANTS_H_
 
 #include "kernels/attention/attention.h"
+#include "kernels/base/kv_pages.h"
 
 namespace facet {
 
@@ -49,13 +50,7 @@ __attribute__((always_inline)) inline int64_t KeyOffset(
     const AttentionArgs& args, int kv_head, int64_t position) {
   const int64_t index = position / args.page_tokens;
   const int64_t page = args.pages[index - args.first_page];
-  const int64_t stride =
-      args.page_stride > 0
-          ? args.page_stride
-          : int64_t{args.kv_heads} * args.page_tokens * args.head_dim;
-  return page * stride +
-         (int64_t{kv_head} * args.page_tokens + position % args.page_tokens) *
-             args.head_dim;
+  return KvElement(args, page, kv_head, position % args.page_tokens);
 }
 
 }  // namespace facet

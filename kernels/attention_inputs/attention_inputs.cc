@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/base/kv_pages.h"
 #include "kernels/rms_norm/rms_norm.h"
 #include "kernels/rope/rope.h"
 
@@ -54,15 +55,11 @@ void Store(const float* from, int64_t count, T* to) {
 template <typename T>
 void WritePages(const AttentionInputsArgs& args, int64_t begin, int64_t end) {
   const int64_t dim = args.head_dim;
-  const int64_t stride = args.page_stride > 0
-                             ? args.page_stride
-                             : args.kv_heads * args.page_tokens * dim;
   for (int64_t t = begin; t < end; ++t) {
     const int64_t page = args.slots[t] / args.page_tokens;
     const int64_t place = args.slots[t] % args.page_tokens;
     for (int h = 0; h < args.kv_heads; ++h) {
-      const int64_t to =
-          page * stride + (int64_t{h} * args.page_tokens + place) * dim;
+      const int64_t to = KvElement(args, page, h, place);
       const int64_t from = (t * args.kv_heads + h) * dim;
       Store(args.k + from, dim, static_cast<T*>(args.k_pages) + to);
       Store(args.v + from, dim, static_cast<T*>(args.v_pages) + to);

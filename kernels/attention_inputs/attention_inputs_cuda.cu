@@ -1,4 +1,5 @@
 // A warp per token and head: norm, rotation, and the way into the pages.
+#include "kernels/base/kv_pages.h"
 #include "kernels/cuda/lanes.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/operations.h"
@@ -79,12 +80,7 @@ __global__ void AttentionInputsKernel(AttentionInputsArgs args) {
   const int64_t at = (token * args.kv_heads + kv) * dim;
   const int64_t page = args.slots[token] / args.page_tokens;
   const int64_t place = args.slots[token] % args.page_tokens;
-  const int64_t stride =
-      args.page_stride > 0
-          ? args.page_stride
-          : int64_t{args.kv_heads} * args.page_tokens * dim;
-  const int64_t slot =
-      page * stride + (int64_t{kv} * args.page_tokens + place) * dim;
+  const int64_t slot = KvElement(args, page, kv, place);
   // Values come from the raw projection, before k_norm and rotation.
   NormHead(args.v_from_k ? args.k + at : args.v + at, nullptr, dim,
            args.epsilon, head);

@@ -191,6 +191,7 @@ void Matmul(absl::Span<const MatmulArgs> problems, ThreadPool& pool) {
 
 void FetchWeightsAhead(absl::Span<const MatmulArgs> products,
                        ThreadPool& pool) {
+  if (pool.num_threads() == 1) return;  // nobody waits
   // As much as a thread brings in while it waits, and well below the caches
   // that it is brought to.
   constexpr int64_t kMostBytes = int64_t{192} << 10;
