@@ -309,13 +309,16 @@ class EngineImpl : public Engine {
     if (found == answer_of_.end()) return;  // ended meanwhile
     const AnswerOf answer = found->second;
     LiveRequest& live = *requests_.at(answer.request).request;
+    const bool went_on = update.token.has_value();
     if (live.Take(answer.index, std::move(update), now)) {
       Forget(answer.request, answer.index, now);
-    } else {
+    } else if (went_on) {
       AskForMask(live, answer.index, sequence);
     }
   }
 
+  // To be called once for each token: a second mask for the same one would let
+  // the scheduler plan a draw that is under way again.
   void AskForMask(const LiveRequest& live, int index, uint64_t sequence) {
     const OutputForm* const form = live.form(index);
     if (form == nullptr) return;

@@ -380,6 +380,20 @@ TEST_F(EngineTest, AnAnswerWithAGrammarKeepsToIt) {
   }
 }
 
+// The log-probabilities of a prompt's chunks arrive while its first token is
+// drawn, which is no reason to draw another one under the same mask.
+TEST_F(EngineTest, AnAnswerWithAGrammarKeepsToItBehindAPromptInChunks) {
+  GenerateRequest request = Prompt(std::vector<int32_t>(60, 7), 60);
+  request.prompt_logprobs = 1;
+  request.grammar = *CompileRegex("abcdefghij", GrammarLimits());
+  request.stop_ids = {1};
+  for (int i = 0; i < 20; ++i) {
+    const auto outcome = Run(request);
+    EXPECT_EQ(outcome->finish, FinishReason::kStop) << outcome->status;
+    EXPECT_EQ(outcome->text, "abcdefghij");
+  }
+}
+
 TEST_F(EngineTest, DrainEndsWhatRunsAndTakesNothingNew) {
   auto outcome = std::make_shared<Outcome>();
   ASSERT_TRUE(Submit(Prompt({1}, 100), outcome).ok());
