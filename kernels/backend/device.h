@@ -25,6 +25,24 @@ struct BackendLimits {
   int64_t expert_width = 0;
 };
 
+// Numbered places in a line of operations, for a thread that watches whether a
+// device moves on.
+class StreamMarks {
+ public:
+  virtual ~StreamMarks() = default;
+
+  // Behind all that was asked for so far. `number` rises from call to call. By
+  // the thread that asks for operations.
+  //
+  // Errors: INTERNAL, in the device's words.
+  virtual absl::Status Set(uint64_t number) = 0;
+  // The highest number that the device has come past, 0 at first. From any
+  // thread; does not wait.
+  //
+  // Errors: INTERNAL, naming what the device ran into.
+  virtual absl::StatusOr<uint64_t> Passed() = 0;
+};
+
 // One thread calls at a time. It outlives its memory and its backends.
 class Device {
  public:
@@ -51,6 +69,10 @@ class Device {
   virtual size_t BackendBytes(const BackendLimits& limits) const = 0;
   virtual absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(
       const BackendLimits& limits) = 0;
+  // Of a backend's stream(), which they do not outlive. REQUIRES:
+  // speaks_nccl().
+  virtual absl::StatusOr<std::unique_ptr<StreamMarks>> MakeMarks(
+      void* stream) = 0;
 };
 
 // Memory of a device, given back in the end.

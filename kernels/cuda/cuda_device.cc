@@ -5,6 +5,7 @@
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/runtime.h"
 #include "kernels/cuda/staged_upload.h"
+#include "kernels/cuda/stream_marks.h"
 
 namespace facet {
 namespace FACET_CUDA {
@@ -12,6 +13,9 @@ namespace {
 
 // Long enough that the copy of one half hides what starting it costs.
 constexpr size_t kHalfBytes = size_t{32} << 20;
+
+// Messages of a step of the largest model: two a layer, and parts of each.
+constexpr int kMarks = 256;
 
 class CudaDevice : public Device {
  public:
@@ -53,6 +57,11 @@ class CudaDevice : public Device {
     FACET_RETURN_IF_ERROR(UseDevice(index_));
     upload_.reset();  // the weights are there
     return MakeCudaBackend(this, index_, limits);
+  }
+  absl::StatusOr<std::unique_ptr<StreamMarks>> MakeMarks(
+      void* stream) override {
+    FACET_RETURN_IF_ERROR(UseDevice(index_));
+    return EventMarks::Create(static_cast<Stream>(stream), kMarks);
   }
 
  private:

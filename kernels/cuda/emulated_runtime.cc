@@ -52,6 +52,16 @@ absl::Status CopyToHost(const void* from, size_t bytes, void* to, Stream) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<Event> MakeEvent() { return Event{nullptr}; }
+
+void DestroyEvent(Event) {}
+
+absl::Status Record(Event, Stream) { return absl::OkStatus(); }
+
+absl::StatusOr<bool> HasPassed(Event) { return true; }
+
+absl::Status WaitFor(Event) { return absl::OkStatus(); }
+
 absl::Status Wait(Stream) { return absl::OkStatus(); }
 
 }  // namespace FACET_CUDA

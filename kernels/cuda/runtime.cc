@@ -124,6 +124,31 @@ absl::Status CopyToHost(const void* from, size_t bytes, void* to,
       "copy from the device");
 }
 
+absl::StatusOr<Event> MakeEvent() {
+  Event event = nullptr;
+  FACET_RETURN_IF_ERROR(
+      ToStatus(cudaEventCreateWithFlags(&event, cudaEventDisableTiming),
+               "cudaEventCreate"));
+  return event;
+}
+
+void DestroyEvent(Event event) { cudaEventDestroy(event); }
+
+absl::Status Record(Event event, Stream stream) {
+  return ToStatus(cudaEventRecord(event, stream), "cudaEventRecord");
+}
+
+absl::StatusOr<bool> HasPassed(Event event) {
+  const cudaError_t error = cudaEventQuery(event);
+  if (error == cudaErrorNotReady) return false;
+  FACET_RETURN_IF_ERROR(ToStatus(error, "kernel"));
+  return true;
+}
+
+absl::Status WaitFor(Event event) {
+  return ToStatus(cudaEventSynchronize(event), "kernel");
+}
+
 absl::Status Wait(Stream stream) {
   FACET_RETURN_IF_ERROR(ToStatus(cudaGetLastError(), "kernel launch"));
   return ToStatus(cudaStreamSynchronize(stream), "kernel");

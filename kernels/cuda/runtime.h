@@ -42,6 +42,16 @@ absl::Status CopyToDevice(const void* pinned, size_t bytes, void* to,
                           Stream stream);
 absl::Status CopyToHost(const void* from, size_t bytes, void* to,
                         Stream stream);
+
+absl::StatusOr<Event> MakeEvent();
+void DestroyEvent(Event event);
+// Puts the event behind all that the stream was asked for so far.
+absl::Status Record(Event event, Stream stream);
+// Whether its stream is past it, or waits until then. One that was never
+// recorded is passed. Errors of the stream's kernels may come out here.
+absl::StatusOr<bool> HasPassed(Event event);
+absl::Status WaitFor(Event event);
+
 // Waits for the stream; errors of its kernels come out here.
 absl::Status Wait(Stream stream);
 

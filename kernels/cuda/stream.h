@@ -6,11 +6,14 @@
 // `cuda`, or `emulated` on the host; see kernels/cuda/cuda.bzl.
 
 struct CUstream_st;
+struct CUevent_st;
 
 namespace facet {
 namespace FACET_CUDA {
 
 using Stream = CUstream_st*;
+// A place in a stream.
+using Event = CUevent_st*;
 
 }  // namespace FACET_CUDA
 }  // namespace facet

@@ -5,7 +5,9 @@
 #define FACET_RUNTIME_COMM_NCCL_COMMUNICATOR_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -17,25 +19,43 @@ namespace facet {
 
 struct NcclOptions {
   const NcclApi* api = nullptr;
-  // The same ranks on the host: hands round the unique id.
+  // The same ranks on the host: hands round the unique id, and tells peers of
+  // failures.
   Communicator* host = nullptr;
   Device* device = nullptr;
   Backend* backend = nullptr;
   // Floats of the largest AllReduceSum().
   int64_t most_floats = 0;
   // For all ranks to arrive.
-  absl::Duration timeout = absl::Minutes(2);
+  absl::Duration connect_timeout = absl::Minutes(2);
+  // For a device that has calls to finish and finishes none: of one call with
+  // all that stands in line before it.
+  absl::Duration timeout = absl::Minutes(1);
+  // How this rank's machine is named in errors; empty: its host name.
+  std::string host_name;
+  // Takes the last calls in full when one hangs or fails; null: stderr.
+  std::function<void(const std::string&)> dump;
+};
+
+class NcclCommunicator : public Communicator {
+ public:
+  // The first error, of a call or of what the device made of it. A device that
+  // is let go of a hung call goes on with the next operation: what Read()
+  // brings counts only if this is OK afterwards.
+  virtual absl::Status status() const = 0;
 };
 
 // All arguments outlive it. Calls join the backend's stream and return before
-// they are done: a lost peer is found by Backend::Read(), which waits until
-// Abort(). All ranks of `host` call it.
+// they are done. A thread of its own watches the device: when NCCL reports an
+// error, or `timeout` passes in which nothing moves, it aborts the calls, so
+// that the stream goes on, and the communicator stays in error. All ranks of
+// `host` call it.
 //
-// Errors:
+// Errors, naming ranks and their machines:
 //   FAILED_PRECONDITION  ranks have different versions of NCCL; all are named
 //   DEADLINE_EXCEEDED    not all ranks arrived in time
 //   INTERNAL             NCCL's own, in its words
-absl::StatusOr<std::unique_ptr<Communicator>> MakeNcclCommunicator(
+absl::StatusOr<std::unique_ptr<NcclCommunicator>> MakeNcclCommunicator(
     const NcclOptions& options);
 
 }  // namespace facet

@@ -2,6 +2,8 @@
 // between threads; the communicator around them is the real one.
 #include "runtime/comm/nccl_communicator.h"
 
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstring>
 #include <map>
@@ -24,8 +26,13 @@ struct FakeNccl {
   std::mutex mutex;
   std::condition_variable changed;
   int version_of_odd_ranks = 22809;
-  bool never_ready = false;
+  std::atomic<int> async_state = kNcclSuccess;
+  // What the device does with the line: works it off, stands still from now
+  // on, or reports an error.
+  std::atomic<bool> device_stands = false;
+  std::atomic<bool> device_fails = false;
   int aborts = 0;
+  std::map<int, std::string> dumps;  // by rank
   // Calls in order, by rank.
   std::map<int, std::vector<std::string>> calls;
   // Messages on their way, by (from, to), in order.
@@ -114,7 +121,7 @@ NcclApi Functions() {
     return kNcclInProgress;
   };
   api.CommGetAsyncError = [](NcclComm, int* error) {
-    *error = fake->never_ready ? kNcclInProgress : kNcclSuccess;
+    *error = fake->async_state;
     return 0;
   };
   api.CommAbort = [](NcclComm) {
@@ -143,6 +150,24 @@ NcclApi Functions() {
   return api;
 }
 
+// Passed as soon as they are set, as long as the device moves.
+class FakeMarks : public StreamMarks {
+ public:
+  absl::Status Set(uint64_t number) override {
+    last_ = number;
+    return absl::OkStatus();
+  }
+  absl::StatusOr<uint64_t> Passed() override {
+    if (fake->device_fails) return absl::InternalError("illegal address");
+    if (!fake->device_stands) passed_ = last_.load();
+    return passed_;
+  }
+
+ private:
+  std::atomic<uint64_t> last_ = 0;
+  uint64_t passed_ = 0;  // of the watching thread
+};
+
 // The host's memory as a device's.
 class HostDevice : public Device {
  public:
@@ -160,7 +185,26 @@ class HostDevice : public Device {
       const BackendLimits&) override {
     return absl::UnimplementedError("not here");
   }
+  absl::StatusOr<std::unique_ptr<StreamMarks>> MakeMarks(void*) override {
+    return std::make_unique<FakeMarks>();
+  }
 };
+
+// Returns once all ranks call it.
+void Meet(Communicator& host) {
+  const uint8_t own = 1;
+  std::vector<uint8_t> all(host.size());
+  EXPECT_TRUE(
+      host.AllGather(absl::MakeConstSpan(&own, 1), absl::MakeSpan(all)).ok());
+}
+
+// Waits for the watching thread's verdict.
+absl::Status FirstError(const NcclCommunicator& nccl) {
+  while (nccl.status().ok()) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return nccl.status();
+}
 
 class NcclCommunicatorTest : public testing::Test {
  protected:
@@ -181,12 +225,20 @@ class NcclCommunicatorTest : public testing::Test {
       options.device = &device;
       options.backend = backend.get();
       options.most_floats = most_floats;
-      options.timeout = absl::Milliseconds(50);
+      options.connect_timeout = absl::Milliseconds(50);
+      options.timeout = timeout_;
+      options.host_name = "node-" + std::to_string(host.rank());
+      options.dump = [&](const std::string& text) {
+        const std::lock_guard<std::mutex> lock(fake_.mutex);
+        fake_.dumps[host.rank()] = text;
+      };
       body(MakeNcclCommunicator(options), host);
     });
   }
 
   FakeNccl fake_;
+  // Of a device that stands still; long where none does.
+  absl::Duration timeout_ = absl::Minutes(5);
   const NcclApi api_ = Functions();
 };
 
@@ -229,15 +281,19 @@ TEST_F(NcclCommunicatorTest, DifferentVersionsAreNamedByRank) {
   Run(2, 1, [&](auto nccl, Communicator&) {
     ASSERT_EQ(nccl.status().code(), absl::StatusCode::kFailedPrecondition);
     const std::string message(nccl.status().message());
-    EXPECT_THAT(message, testing::HasSubstr("rank 0 has 2.28.9"));
-    EXPECT_THAT(message, testing::HasSubstr("rank 1 has 2.18.3"));
+    EXPECT_THAT(message, testing::HasSubstr("rank 0 (node-0) has 2.28.9"));
+    EXPECT_THAT(message, testing::HasSubstr("rank 1 (node-1) has 2.18.3"));
   });
 }
 
 TEST_F(NcclCommunicatorTest, ARankThatNeverArrivesEndsTheWaitOfTheOthers) {
-  fake_.never_ready = true;
-  Run(2, 1, [&](auto nccl, Communicator&) {
+  fake_.async_state = kNcclInProgress;
+  Run(2, 1, [&](auto nccl, Communicator& host) {
     EXPECT_EQ(nccl.status().code(), absl::StatusCode::kDeadlineExceeded);
+    if (host.rank() != 0) return;
+    EXPECT_THAT(std::string(nccl.status().message()),
+                testing::HasSubstr("rank 0 (node-0) waited for rank 1 "
+                                   "(node-1)"));
   });
   EXPECT_EQ(fake_.aborts, 2);
 }
@@ -254,7 +310,73 @@ TEST_F(NcclCommunicatorTest, AfterAnAbortEveryCallTellsTheLastOnes) {
     EXPECT_THAT(std::string(status.message()),
                 testing::HasSubstr("rank 1 is gone"));
     EXPECT_THAT(std::string(status.message()),
-                testing::HasSubstr("#0 all-reduce 32 B"));
+                testing::HasSubstr("#1 all-reduce 32 B"));
+  });
+}
+
+TEST_F(NcclCommunicatorTest, ACallThatHangsIsAbortedAndTold) {
+  timeout_ = absl::Milliseconds(50);
+  Run(2, 8, [&](auto nccl, Communicator&) {
+    ASSERT_TRUE(nccl.ok()) << nccl.status();
+    std::vector<float> values(8);
+    ASSERT_TRUE((*nccl)->AllReduceSum(absl::MakeSpan(values)).ok());
+    fake->device_stands = true;
+    (*nccl)->AllReduceSum(absl::MakeSpan(values)).IgnoreError();
+    const absl::Status status = FirstError(**nccl);
+    EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
+    const int rank = (*nccl)->rank();
+    const std::string self = std::to_string(rank);
+    const std::string peer = std::to_string(1 - rank);
+    const std::string message(status.message());
+    EXPECT_THAT(message, testing::HasSubstr("rank " + self + " (node-" + self +
+                                            ") of 2: #"));
+    EXPECT_THAT(message, testing::HasSubstr(
+                             "all-reduce 32 B has not been finished for 50ms"));
+    EXPECT_THAT(message, testing::HasSubstr("it waits for rank " + peer +
+                                            " (node-" + peer + ")"));
+    EXPECT_EQ((*nccl)->AllReduceSum(absl::MakeSpan(values)), status);
+  });
+  EXPECT_EQ(fake_.aborts, 2);
+  for (int rank = 0; rank < 2; ++rank) {
+    EXPECT_THAT(fake_.dumps[rank], testing::HasSubstr("all-reduce 32 B"));
+    EXPECT_THAT(fake_.dumps[rank], testing::HasSubstr("queued"));
+  }
+}
+
+TEST_F(NcclCommunicatorTest, ACallThatNcclDoesNotTakeEndsInTheSameWay) {
+  timeout_ = absl::Milliseconds(50);
+  Run(2, 8, [&](auto nccl, Communicator& host) {
+    ASSERT_TRUE(nccl.ok()) << nccl.status();
+    Meet(host);
+    uint8_t byte = 0;
+    fake->async_state = kNcclInProgress;
+    const absl::Status status = (*nccl)->Send(absl::MakeSpan(&byte, 1), 1);
+    EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
+    EXPECT_THAT(
+        std::string(status.message()),
+        testing::HasSubstr("#1 send 1 B to rank 1 has not been taken for"));
+  });
+}
+
+TEST_F(NcclCommunicatorTest, AnErrorOfNcclsIsFoundBetweenCalls) {
+  Run(2, 8, [&](auto nccl, Communicator& host) {
+    ASSERT_TRUE(nccl.ok()) << nccl.status();
+    Meet(host);
+    fake->async_state = 6;
+    const absl::Status status = FirstError(**nccl);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+    EXPECT_THAT(std::string(status.message()),
+                testing::HasSubstr("asynchronous error: an error of NCCL's"));
+  });
+  EXPECT_EQ(fake_.aborts, 2);
+}
+
+TEST_F(NcclCommunicatorTest, ADeviceThatFailsIsToldInItsOwnWords) {
+  Run(2, 8, [&](auto nccl, Communicator&) {
+    ASSERT_TRUE(nccl.ok()) << nccl.status();
+    fake->device_fails = true;
+    EXPECT_THAT(std::string(FirstError(**nccl).message()),
+                testing::HasSubstr("illegal address"));
   });
 }
 

@@ -1,10 +1,10 @@
 #include "runtime/executor/device_communicators.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "kernels/base/status_macros.h"
-#include "runtime/comm/nccl_communicator.h"
 #include "runtime/comm/staged_communicator.h"
 
 namespace facet {
@@ -41,16 +41,28 @@ absl::StatusOr<DeviceCommunicators> ConnectDevices(Communicator* world,
   options.device = device;
   options.backend = backend;
   options.most_floats = most_floats;
-  if (tp->size() > 1) {
-    options.host = tp;
-    FACET_ASSIGN_OR_RETURN(made.tp, MakeNcclCommunicator(options));
-  }
+  const auto connect = [&](Communicator* host,
+                           std::unique_ptr<Communicator>* to) -> absl::Status {
+    options.host = host;
+    FACET_ASSIGN_OR_RETURN(std::unique_ptr<NcclCommunicator> communicator,
+                           MakeNcclCommunicator(options));
+    made.nccl.push_back(communicator.get());
+    *to = std::move(communicator);
+    return absl::OkStatus();
+  };
+  if (tp->size() > 1) FACET_RETURN_IF_ERROR(connect(tp, &made.tp));
   // Stages send and receive in the world of all ranks.
   if (world->size() > tp->size()) {
-    options.host = world;
-    FACET_ASSIGN_OR_RETURN(made.world, MakeNcclCommunicator(options));
+    FACET_RETURN_IF_ERROR(connect(world, &made.world));
   }
   return made;
+}
+
+absl::Status DeviceCommunicators::status() const {
+  for (const NcclCommunicator* communicator : nccl) {
+    FACET_RETURN_IF_ERROR(communicator->status());
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace facet

@@ -4,10 +4,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "kernels/backend/device.h"
 #include "runtime/comm/communicator.h"
+#include "runtime/comm/nccl_communicator.h"
 
 namespace facet {
 
@@ -15,6 +17,12 @@ namespace facet {
 struct DeviceCommunicators {
   std::unique_ptr<Communicator> world;
   std::unique_ptr<Communicator> tp;
+  // Those of them that are NCCL's.
+  std::vector<const NcclCommunicator*> nccl;
+
+  // What has gone wrong on a device so far; what was read from it before counts
+  // only if this is OK.
+  absl::Status status() const;
 };
 
 // NCCL's where every rank of `world` has it, else messages through the host.

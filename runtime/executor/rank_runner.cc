@@ -188,6 +188,7 @@ class RankRunnerImpl : public RankRunner {
       return result;
     }
     FACET_RETURN_IF_ERROR(sampler_->Run(plan, result));
+    FACET_RETURN_IF_ERROR(on_device_.status());
     if (!draws.sequences.empty()) {
       FACET_RETURN_IF_ERROR(SendDraws(draws, result.tokens));
     }
