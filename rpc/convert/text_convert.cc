@@ -48,6 +48,8 @@ void ToProto(const OutputFormat& from, v1::OutputFormat* to) {
         to->mutable_choices()->add_choice(choice);
       }
       break;
+    case OutputKind::kToolCalls:  // has no place in the protocol
+      break;
   }
 }
 
@@ -55,17 +57,19 @@ OutputFormat FromProto(const v1::OutputFormat& from) {
   switch (from.kind_case()) {
     case v1::OutputFormat::kJsonObject:
       if (!from.json_object()) return {};
-      return {OutputKind::kJsonObject, "", {}};
+      return {OutputKind::kJsonObject, "", {}, {}, {}};
     case v1::OutputFormat::kJsonSchema:
-      return {OutputKind::kJsonSchema, from.json_schema(), {}};
+      return {OutputKind::kJsonSchema, from.json_schema(), {}, {}, {}};
     case v1::OutputFormat::kRegex:
-      return {OutputKind::kRegex, from.regex(), {}};
+      return {OutputKind::kRegex, from.regex(), {}, {}, {}};
     case v1::OutputFormat::kGrammar:
-      return {OutputKind::kGrammar, from.grammar(), {}};
+      return {OutputKind::kGrammar, from.grammar(), {}, {}, {}};
     case v1::OutputFormat::kChoices:
       return {OutputKind::kChoice,
               "",
-              {from.choices().choice().begin(), from.choices().choice().end()}};
+              {from.choices().choice().begin(), from.choices().choice().end()},
+              {},
+              {}};
     case v1::OutputFormat::KIND_NOT_SET:
       break;
   }
@@ -134,6 +138,9 @@ v1::GenerateRequest ToProto(const TextRequest& request) {
   if (request.enable_thinking) {
     proto.set_enable_thinking(*request.enable_thinking);
   }
+  if (request.max_thought_tokens >= 0) {
+    proto.set_max_thought_tokens(request.max_thought_tokens);
+  }
   proto.set_n(request.n);
   if (request.best_of > 0) proto.set_best_of(request.best_of);
   proto.set_min_tokens(request.min_tokens);
@@ -191,6 +198,9 @@ TextRequest FromProto(const v1::GenerateRequest& request) {
   result.ignore_eos = request.ignore_eos();
   if (request.has_enable_thinking()) {
     result.enable_thinking = request.enable_thinking();
+  }
+  if (request.has_max_thought_tokens()) {
+    result.max_thought_tokens = request.max_thought_tokens();
   }
   if (request.has_n()) result.n = request.n();
   if (request.has_best_of()) result.best_of = request.best_of();

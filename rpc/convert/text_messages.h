@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "runtime/chat/answer_part.h"
+#include "runtime/grammar/tool_calls.h"
 #include "runtime/plan/step_plan.h"
 
 namespace facet {
@@ -36,15 +37,18 @@ enum class OutputKind : uint8_t {
   kFree,
   kJsonObject,  // any JSON object
   kJsonSchema,
-  kRegex,    // the whole answer matches
-  kGrammar,  // EBNF with the rule `root`
-  kChoice    // one of several texts
+  kRegex,     // the whole answer matches
+  kGrammar,   // EBNF with the rule `root`
+  kChoice,    // one of several texts
+  kToolCalls  // calls of `tools`, or else what `calls` says
 };
 
 struct OutputFormat {
   OutputKind kind = OutputKind::kFree;
   std::string text;  // the schema, pattern or grammar
   std::vector<std::string> choices;
+  std::vector<CallableTool> tools;  // of kToolCalls
+  ToolCallOptions calls;
 };
 
 enum class PromptKind : uint8_t { kNone, kText, kTokens, kConversation };
@@ -59,7 +63,8 @@ struct TextRequest {
   std::vector<int32_t> stop_ids;
   bool ignore_eos = false;
   std::optional<bool> enable_thinking;
-  int n = 1;        // answers
+  int64_t max_thought_tokens = -1;  // -1: no limit of its own
+  int n = 1;                        // answers
   int best_of = 0;  // drawn, of which the n likeliest are shown; 0: n
   int64_t min_tokens = 0;
   int prompt_logprobs = -1;  // -1: none
@@ -89,7 +94,7 @@ struct TextEvent {
   std::vector<PromptLogprob> prompt_logprobs;  // of answer 0
   FinishReason finish = FinishReason::kNone;   // set on the answer's last event
   absl::Status status;                         // of the last event
-  Usage usage;        // of the answer's last event
+  Usage usage;                                 // of the answer's last event
   bool done = false;  // every answer of the request has ended
 };
 

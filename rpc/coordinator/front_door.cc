@@ -70,6 +70,7 @@ absl::StatusOr<GenerateRequest> FrontDoor::Prepare(
     }
   }
   FACET_ASSIGN_OR_RETURN(result.grammar, grammars_.Get(request.format));
+  result.max_thought_tokens = request.max_thought_tokens;
   result.sampling = ResolveSampling(request.sampling, model_->defaults);
   result.logit_bias = request.sampling.logit_bias;
   result.n = request.n;
@@ -96,25 +97,30 @@ absl::StatusOr<GenerateRequest> FrontDoor::Prepare(
   return result;
 }
 
+absl::StatusOr<uint64_t> FrontDoor::Submit(
+    GenerateRequest request,
+    std::function<void(TextEvent event)> on_event) const {
+  return engine_->Submit(
+      std::move(request), [on_event = std::move(on_event)](GenerateEvent from) {
+        TextEvent event;
+        event.index = from.index;
+        event.tokens = std::move(from.tokens);
+        event.text = std::move(from.text);
+        event.parts = std::move(from.parts);
+        event.prompt_logprobs = std::move(from.prompt_logprobs);
+        event.finish = from.finish;
+        event.status = std::move(from.status);
+        event.usage = from.usage;
+        event.done = from.done;
+        on_event(std::move(event));
+      });
+}
+
 absl::StatusOr<uint64_t> FrontDoor::Generate(
     const TextRequest& request,
     std::function<void(TextEvent event)> on_event) const {
   FACET_ASSIGN_OR_RETURN(GenerateRequest prepared, Prepare(request));
-  return engine_->Submit(std::move(prepared),
-                         [on_event = std::move(on_event)](GenerateEvent from) {
-                           TextEvent event;
-                           event.index = from.index;
-                           event.tokens = std::move(from.tokens);
-                           event.text = std::move(from.text);
-                           event.parts = std::move(from.parts);
-                           event.prompt_logprobs =
-                               std::move(from.prompt_logprobs);
-                           event.finish = from.finish;
-                           event.status = std::move(from.status);
-                           event.usage = from.usage;
-                           event.done = from.done;
-                           on_event(std::move(event));
-                         });
+  return Submit(std::move(prepared), std::move(on_event));
 }
 
 ModelInfo FrontDoor::Info() const {

@@ -32,8 +32,13 @@ class FrontDoor {
   // the compilers of output formats.
   absl::StatusOr<GenerateRequest> Prepare(const TextRequest& request) const;
 
-  // Prepares and submits; `on_event` runs on the engine's thread and must not
-  // block. Errors: those of Prepare() and Engine::Submit().
+  // Submits what Prepare() gave; `on_event` runs on the engine's thread and must
+  // not block. Errors: those of Engine::Submit().
+  absl::StatusOr<uint64_t> Submit(
+      GenerateRequest request,
+      std::function<void(TextEvent event)> on_event) const;
+
+  // Prepares and submits. Errors: those of both.
   absl::StatusOr<uint64_t> Generate(
       const TextRequest& request,
       std::function<void(TextEvent event)> on_event) const;

@@ -115,6 +115,10 @@ absl::Status CheckAnswers(const GenerateRequest& request) {
       (request.min_tokens > 0 && request.min_tokens > request.max_tokens)) {
     return OutOfRange("min_tokens", request.min_tokens, "0 to max_tokens");
   }
+  if (request.max_thought_tokens < -1) {
+    return OutOfRange("max_thought_tokens", request.max_thought_tokens,
+                      "0 and above");
+  }
   if (request.prompt_logprobs < -1 ||
       request.prompt_logprobs > kMaxTopLogprobs) {
     return OutOfRange("prompt_logprobs", request.prompt_logprobs, "0 to 64");
@@ -145,6 +149,11 @@ absl::Status CheckRequest(const GenerateRequest& request, int64_t vocab_size,
   if (request.cache_salt.size() > kMaxSaltBytes) {
     return OutOfRange("cache_salt: length in bytes", request.cache_salt.size(),
                       "0 to 256");
+  }
+  if (request.max_thought_tokens >= 0 && !tokenizes) {
+    return absl::InvalidArgumentError(
+        "max_thought_tokens: the model has no tokenizer, so its thoughts cannot "
+        "be told");
   }
   if (request.grammar != nullptr && !tokenizes) {
     return absl::InvalidArgumentError(

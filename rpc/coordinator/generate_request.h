@@ -33,6 +33,8 @@ struct GenerateRequest {
   // answer may begin with one where the flag says so.
   GrammarPtr grammar;
   bool may_think = false;
+  // Thoughts end after so many tokens; -1: no limit.
+  int64_t max_thought_tokens = -1;
   int priority = 0;  // lower is more urgent, -100 to 100
   absl::Time deadline = absl::InfiniteFuture();
   std::string cache_salt;

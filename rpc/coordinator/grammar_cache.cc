@@ -23,6 +23,8 @@ absl::StatusOr<GrammarPtr> Compile(const OutputFormat& format) {
       return CompileEbnf(format.text, limits);
     case OutputKind::kChoice:
       return CompileChoice(format.choices, limits);
+    case OutputKind::kToolCalls:
+      return CompileToolCalls(format.tools, format.calls, limits);
   }
   return absl::InternalError("an output format of no kind");
 }
@@ -40,6 +42,8 @@ const char* Field(OutputKind kind) {
       return "grammar";
     case OutputKind::kChoice:
       return "choices";
+    case OutputKind::kToolCalls:
+      return "";  // errors name their place
   }
   return "format";
 }
@@ -49,6 +53,13 @@ std::string KeyOf(const OutputFormat& format) {
   std::string key = absl::StrCat(static_cast<int>(format.kind), ":");
   for (const std::string& choice : format.choices) {
     absl::StrAppend(&key, choice.size(), ":", choice);
+  }
+  const ToolCallOptions& calls = format.calls;
+  absl::StrAppend(&key, calls.required, calls.parallel,
+                  calls.content_schema.size(), ":", calls.content_schema);
+  for (const CallableTool& one : format.tools) {
+    absl::StrAppend(&key, one.strict, one.lenient, one.name.size(), ":",
+                    one.name, one.parameters.size(), ":", one.parameters);
   }
   return absl::StrCat(key, "/", format.text);
 }
@@ -67,7 +78,10 @@ absl::StatusOr<GrammarPtr> GrammarCache::Get(const OutputFormat& format) {
     }
   }
   absl::StatusOr<GrammarPtr> grammar = Compile(format);
-  if (!grammar.ok()) return Annotate(grammar.status(), Field(format.kind));
+  if (!grammar.ok()) {
+    const std::string field = Field(format.kind);
+    return field.empty() ? grammar.status() : Annotate(grammar.status(), field);
+  }
   const int64_t bytes =
       (*grammar)->bytes() + 2 * static_cast<int64_t>(key.size());
   const std::lock_guard<std::mutex> lock(mutex_);

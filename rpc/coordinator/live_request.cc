@@ -38,9 +38,13 @@ LiveRequest::LiveRequest(GenerateRequest request, Callback callback,
     if (tokenizer != nullptr && !request_.prompt_logits) {
       answer.stream.emplace(tokenizer, request_.prompt, request_.stop_strings);
     }
-    if (request_.grammar != nullptr) {
+    if (masked()) {
+      std::optional<ThinkingBudget> budget;
+      if (request_.max_thought_tokens >= 0) {
+        budget.emplace(tokenizer, request_.prompt, request_.max_thought_tokens);
+      }
       answer.form.emplace(forms, request_.grammar, request_.stop_ids,
-                          request_.may_think);
+                          request_.may_think, std::move(budget));
     }
   }
 }
@@ -55,7 +59,7 @@ SequenceRequest LiveRequest::Sequence(int index) const {
   sequence.min_tokens = request_.min_tokens;
   sequence.stop_ids = request_.stop_ids;
   sequence.logit_bias = request_.logit_bias;
-  sequence.masked = request_.grammar != nullptr;
+  sequence.masked = masked();
   sequence.prompt_logprobs = index == 0 ? request_.prompt_logprobs : -1;
   sequence.prompt_logits = request_.prompt_logits;
   sequence.priority = request_.priority;

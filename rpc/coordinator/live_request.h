@@ -24,7 +24,8 @@ class LiveRequest {
   using Callback = std::function<void(GenerateEvent event)>;
 
   // `tokenizer` may be null: events then carry no text. `forms` is needed where
-  // the request has a grammar, `metrics` may be null; all outlive it.
+  // the request has a grammar or a budget of thoughts, `metrics` may be null;
+  // all outlive it.
   LiveRequest(GenerateRequest request, Callback callback,
               const Tokenizer* tokenizer, OutputForms* forms,
               ServingMetrics* metrics, absl::Time arrival);
@@ -37,7 +38,7 @@ class LiveRequest {
   // What the scheduler is asked for answer `index`.
   SequenceRequest Sequence(int index) const;
 
-  // Where answer `index` stands in its grammar, and in which kind of text; null
+  // Where answer `index` stands in its form, and in which kind of text; null
   // where it has none.
   const OutputForm* form(int index) const;
   PartKind kind(int index) const { return answers_[index].stream->kind(); }
@@ -67,6 +68,9 @@ class LiveRequest {
   };
 
   bool holds() const { return answers() > request_.n; }
+  bool masked() const {
+    return request_.grammar != nullptr || request_.max_thought_tokens >= 0;
+  }
   void Count(Answer& answer, const SampledToken& token, absl::Time now);
   // Moves the grammar on. What it says may end the answer.
   absl::Status Follow(Answer& answer, int32_t token, PartKind before);

@@ -48,10 +48,20 @@ absl::Status CheckName(absl::string_view name) {
                    " bytes of UTF-8 without '{' or white space around them"));
 }
 
+// Whether arguments of `tool` alone make a grammar.
+bool CanBeFollowed(const CallableTool& tool, const GrammarLimits& limits) {
+  const absl::StatusOr<Document> schema = ParseSchema(tool.parameters, limits);
+  if (!schema.ok()) return false;
+  GrammarBuilder builder(limits);
+  const absl::StatusOr<int32_t> rule = AddArguments(**schema, &builder);
+  return rule.ok() && builder.Build(*rule).ok();
+}
+
 // The arguments of `tool`, an object.
 absl::StatusOr<Expr> Arguments(const CallableTool& tool,
                                GrammarBuilder* builder) {
-  const bool free = tool.parameters.empty() || !tool.strict;
+  const bool free = tool.parameters.empty() || !tool.strict ||
+                    (tool.lenient && !CanBeFollowed(tool, builder->limits()));
   const absl::string_view text =
       free ? absl::string_view("{}") : absl::string_view(tool.parameters);
   FACET_ASSIGN_OR_RETURN(const Document schema,
@@ -72,7 +82,9 @@ absl::StatusOr<GrammarPtr> CompileToolCalls(
   absl::flat_hash_set<std::string> names;
   std::vector<Expr> calls;
   for (size_t i = 0; i < tools.size(); ++i) {
-    const std::string place = absl::StrCat("tools[", i, "]");
+    const std::string place = tools[i].place.empty()
+                                  ? absl::StrCat("tools[", i, "]")
+                                  : tools[i].place;
     absl::Status good = CheckName(tools[i].name);
     if (good.ok() && !names.insert(tools[i].name).second) {
       good = absl::InvalidArgumentError("name: an earlier tool has the same");

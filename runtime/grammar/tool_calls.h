@@ -17,6 +17,10 @@ struct CallableTool {
   std::string parameters;  // a JSON Schema; empty: any object
   // The arguments satisfy `parameters`; otherwise they are any object.
   bool strict = true;
+  // They are any object too where `parameters` cannot be followed, which is an
+  // error otherwise.
+  bool lenient = false;
+  std::string place = {};  // in the request, for errors; empty: "tools[i]"
 };
 
 // For tool_choice "required", `required`; for a named one, give that tool alone
