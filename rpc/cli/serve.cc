@@ -1,6 +1,8 @@
 // `facet serve`: a coordinator that serves a model.
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
@@ -22,6 +24,8 @@
 #include "rpc/coordinator/inference_server.h"
 #include "rpc/http/http_server.h"
 #include "rpc/http/serving_routes.h"
+#include "rpc/openai/access_log.h"
+#include "rpc/openai/gateway.h"
 #include "rpc/worker/signal_watcher.h"
 
 namespace facet {
@@ -30,6 +34,11 @@ namespace {
 struct ServeFlags {
   ModelFlags model;
   std::string http = "127.0.0.1:8000";
+  std::vector<std::string> model_names;
+  std::vector<std::string> cors_origins;
+  std::string access_log = "stderr";
+  std::string max_body = "4M";
+  int max_connections = 4096;
   std::string grpc = "127.0.0.1:8001";
   std::string control = "127.0.0.1:8002";
   std::optional<int> expect_workers;
@@ -167,22 +176,92 @@ absl::Status Health(EmbeddedModel& model) {
   return model.cluster().health();
 }
 
-// Null where --http is off. `model` and `stop` outlive the server.
-absl::StatusOr<std::unique_ptr<HttpServer>> StartHttp(const ServeFlags& flags,
-                                                      EmbeddedModel* model,
-                                                      const StopRequest* stop) {
-  if (flags.http == "off") return nullptr;
-  ServingRoutesOptions routes;
-  routes.metrics = [model] { return model->metrics().Text(); };
-  routes.health = [model] { return Health(*model); };
-  routes.ready = [stop] {
-    return stop->asked() ? absl::UnavailableError("shutting down")
-                         : absl::OkStatus();
-  };
-  routes.version = kVersion;
-  FACET_ASSIGN_OR_RETURN(routes.build, BuildId());
-  return HttpServer::Start(flags.http, MakeServingRoutes(std::move(routes)),
-                           HttpServerOptions());
+// What HTTP clients meet, before the model is there and after. The server
+// listens from the start, so that probes tell a process that loads from one
+// that hangs.
+class HttpFront {
+ public:
+  // `stop` outlives the front.
+  HttpFront(const ServeFlags& flags, const StopRequest* stop)
+      : flags_(flags), stop_(stop) {}
+
+  // Ends without grace. The model lives on until then.
+  ~HttpFront() {
+    server_.reset();
+    gateway_.reset();
+  }
+
+  absl::Status Start() {
+    FACET_ASSIGN_OR_RETURN(log_, AccessLog::Open(flags_.access_log));
+    GatewayOptions options;
+    options.model_names = flags_.model_names;
+    options.allowed_origins = flags_.cors_origins;
+    gateway_ = Gateway::Create(options, log_.get());
+
+    HttpServerOptions http;
+    http.max_connections = flags_.max_connections;
+    FACET_ASSIGN_OR_RETURN(const int64_t max_body,
+                           ParseByteSize(flags_.max_body));
+    http.max_body_bytes = static_cast<size_t>(max_body);
+    FACET_ASSIGN_OR_RETURN(HttpHandler routes, Routes());
+    FACET_ASSIGN_OR_RETURN(
+        server_,
+        HttpServer::Start(
+            flags_.http,
+            [this, routes](const std::shared_ptr<HttpExchange>& exchange) {
+              if (!gateway_->Handle(exchange)) routes(exchange);
+            },
+            http));
+    return absl::OkStatus();
+  }
+
+  // From now on, requests reach `model`, which outlives the front.
+  void Serve(EmbeddedModel* model) {
+    gateway_->Serve(&model->front_door());
+    model_.store(model);
+  }
+
+  void Shutdown(absl::Duration grace) { server_->Shutdown(grace); }
+
+  std::string address() const { return server_->address(); }
+
+ private:
+  absl::StatusOr<HttpHandler> Routes() {
+    ServingRoutesOptions routes;
+    routes.metrics = [this] {
+      EmbeddedModel* const model = model_.load();
+      return model == nullptr ? std::string() : model->metrics().Text();
+    };
+    routes.health = [this] {
+      EmbeddedModel* const model = model_.load();
+      return model == nullptr ? absl::OkStatus() : Health(*model);
+    };
+    routes.ready = [this] {
+      if (stop_->asked()) return absl::UnavailableError("shutting down");
+      if (model_.load() == nullptr) {
+        return absl::UnavailableError("the model is being loaded");
+      }
+      return absl::OkStatus();
+    };
+    routes.version = kVersion;
+    FACET_ASSIGN_OR_RETURN(routes.build, BuildId());
+    return MakeServingRoutes(std::move(routes));
+  }
+
+  const ServeFlags& flags_;
+  const StopRequest* const stop_;
+  std::atomic<EmbeddedModel*> model_ = nullptr;
+  std::unique_ptr<AccessLog> log_;
+  std::unique_ptr<Gateway> gateway_;
+  std::unique_ptr<HttpServer> server_;
+};
+
+// A connection is a file: without this, a thousand are the end.
+void AllowManyFiles() {
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 absl::Status Serve(const ServeFlags& flags) {
@@ -190,11 +269,9 @@ absl::Status Serve(const ServeFlags& flags) {
   FACET_RETURN_IF_ERROR(ParseDurationFlag("--grace", flags.grace, &grace));
   FACET_ASSIGN_OR_RETURN(const EmbeddedModelOptions options,
                          MakeOptions(flags));
+  AllowManyFiles();
   // Before the weights are read, since that may take minutes.
   FACET_RETURN_IF_ERROR(Annotate(CheckCanListen(flags.grpc), "--grpc"));
-  if (flags.http != "off") {
-    FACET_RETURN_IF_ERROR(Annotate(CheckCanListen(flags.http), "--http"));
-  }
   const int world =
       options.cluster.parallelism.pp_size * options.cluster.parallelism.tp_size;
   if (options.cluster.remote_workers || world > 1) {
@@ -208,16 +285,20 @@ absl::Status Serve(const ServeFlags& flags) {
   StopRequest stop;
   SignalWatcher signals(
       [&stop](const std::string& name) { stop.Signal(name); });
-  FACET_ASSIGN_OR_RETURN(const auto model, EmbeddedModel::Start(options));
+  std::unique_ptr<EmbeddedModel> model;  // outlives who asks it
+  HttpFront http(flags, &stop);
+  const bool serves_http = flags.http != "off";
+  if (serves_http) FACET_RETURN_IF_ERROR(Annotate(http.Start(), "--http"));
+  FACET_ASSIGN_OR_RETURN(model, EmbeddedModel::Start(options));
   FACET_ASSIGN_OR_RETURN(
       const auto server,
       InferenceServer::Start(flags.grpc, &model->front_door(),
                              InferenceServiceOptions()));
-  FACET_ASSIGN_OR_RETURN(const auto http, StartHttp(flags, model.get(), &stop));
+  if (serves_http) http.Serve(model.get());
   PrintScreen(flags, model.get());
   stop.BeginServing();
   std::printf("ready http=%s grpc=%s\n",
-              http == nullptr ? "off" : http->address().c_str(),
+              serves_http ? http.address().c_str() : "off",
               server->address().c_str());
   std::fflush(stdout);
 
@@ -235,7 +316,7 @@ absl::Status Serve(const ServeFlags& flags) {
     model->engine().Drain(absl::Seconds(1));
   }
   server->Shutdown(absl::Seconds(2));
-  if (http != nullptr) http->Shutdown(absl::Seconds(1));
+  if (serves_http) http.Shutdown(absl::Seconds(1));
   return health;
 }
 
@@ -258,8 +339,24 @@ int RunServe(int argc, char** argv) {
   app->add_option("--control", flags.control, "HOST:PORT for workers")
       ->capture_default_str();
   app->add_option("--http", flags.http,
-                  "HOST:PORT for /metrics, /healthz, /readyz and /version; or "
-                  "off")
+                  "HOST:PORT of the OpenAI API, /metrics, /healthz, /readyz "
+                  "and /version; or off")
+      ->capture_default_str();
+  app->add_option("--model-name", flags.model_names,
+                  "What clients call the model, once or several times; absent: "
+                  "its directory's name");
+  app->add_option("--access-log", flags.access_log,
+                  "Where a line of JSON per HTTP request goes: stderr, a file, "
+                  "or off")
+      ->capture_default_str();
+  app->add_option("--cors-origin", flags.cors_origins,
+                  "An origin whose pages may call the API, such as "
+                  "https://example.org, or *; absent: none");
+  app->add_option("--max-body", flags.max_body,
+                  "Most bytes of an HTTP request's body")
+      ->capture_default_str();
+  app->add_option("--max-connections", flags.max_connections,
+                  "Most HTTP connections at once; more are refused")
       ->capture_default_str();
   app->add_flag("--vllm-metrics", flags.vllm_metrics,
                 "Show metrics under vLLM's names too, for dashboards that know "

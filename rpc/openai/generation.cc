@@ -1,0 +1,132 @@
+#include "rpc/openai/generation.h"
+
+#include <deque>
+#include <mutex>
+#include <utility>
+
+namespace facet {
+namespace {
+
+// Kept by the engine's callbacks until the last event, and by a task meanwhile.
+class Generation : public std::enable_shared_from_this<Generation> {
+ public:
+  Generation(std::shared_ptr<ApiCall> call, const FrontDoor* front_door,
+             std::shared_ptr<WorkThreads> threads,
+             std::unique_ptr<AnswerWriter> writer)
+      : call_(std::move(call)),
+        engine_(&front_door->engine()),
+        front_door_(front_door),
+        threads_(std::move(threads)),
+        writer_(std::move(writer)) {}
+
+  void Start(std::vector<GenerateRequest> requests) {
+    running_ = requests.size();
+    for (size_t i = 0; i < requests.size(); ++i) {
+      const absl::StatusOr<uint64_t> id =
+          front_door_->Submit(std::move(requests[i]),
+                              [self = shared_from_this(), i](TextEvent event) {
+                                self->Push(i, std::move(event));
+                              });
+      if (!id.ok()) {
+        ended_ = true;
+        CancelAll();
+        call_->Fail(id.status());
+        return;
+      }
+      const std::lock_guard<std::mutex> lock(mutex_);
+      ids_.push_back(*id);
+    }
+    writer_->Begin();
+    call_->OnGone([weak = weak_from_this()] {
+      if (const auto self = weak.lock()) self->CancelAll();
+    });
+    Drain();
+  }
+
+ private:
+  // On the engine's thread.
+  void Push(size_t request, TextEvent event) {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      events_.emplace_back(request, std::move(event));
+      if (draining_) return;
+      draining_ = true;
+    }
+    threads_->Post([self = shared_from_this()] { self->Drain(); });
+  }
+
+  // One at a time: whoever set draining_.
+  void Drain() {
+    for (;;) {
+      std::deque<std::pair<size_t, TextEvent>> events;
+      {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        events.swap(events_);
+        if (events.empty()) {
+          draining_ = false;
+          return;
+        }
+      }
+      for (auto& [request, event] : events) Take(request, std::move(event));
+    }
+  }
+
+  void Take(size_t request, TextEvent event) {
+    if (ended_) return;
+    if (event.finish == FinishReason::kError ||
+        event.finish == FinishReason::kCancelled) {
+      ended_ = true;
+      CancelAll();
+      writer_->Fail(event.status);
+      return;
+    }
+    const bool done = event.done;
+    if (!writer_->Take(request, std::move(event))) {
+      ended_ = true;
+      CancelAll();
+      writer_->Fail(absl::CancelledError("the client reads too slowly"));
+      return;
+    }
+    if (done && --running_ == 0) {
+      ended_ = true;
+      writer_->End();
+    }
+  }
+
+  void CancelAll() {
+    std::vector<uint64_t> ids;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      ids = ids_;
+    }
+    for (const uint64_t id : ids) engine_->Cancel(id);
+  }
+
+  const std::shared_ptr<ApiCall> call_;
+  Engine* const engine_;
+  const FrontDoor* const front_door_;
+  const std::shared_ptr<WorkThreads> threads_;
+  const std::unique_ptr<AnswerWriter> writer_;
+
+  // Of the thread that drains; the one that starts is the first.
+  size_t running_ = 0;  // requests
+  bool ended_ = false;
+
+  std::mutex mutex_;
+  std::vector<uint64_t> ids_;
+  std::deque<std::pair<size_t, TextEvent>> events_;
+  bool draining_ = true;
+};
+
+}  // namespace
+
+void StartGeneration(std::shared_ptr<ApiCall> call, const FrontDoor* front_door,
+                     std::shared_ptr<WorkThreads> threads,
+                     std::vector<GenerateRequest> requests,
+                     std::unique_ptr<AnswerWriter> writer) {
+  std::make_shared<Generation>(std::move(call), front_door, std::move(threads),
+                               std::move(writer))
+      ->Start(std::move(requests));
+}
+
+}  // namespace facet
