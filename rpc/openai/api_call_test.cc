@@ -46,7 +46,7 @@ struct Exchange {
 };
 
 TEST(ApiCallTest, TheClientsIdComesBackAndIsLogged) {
-  Exchange exchange({{"X-Request-Id", "mine"}});
+  Exchange exchange(std::vector<HttpHeader>{{"X-Request-Id", "mine"}});
   exchange.call->RespondJson({{"a", 1}});
   EXPECT_EQ(exchange.Header("x-request-id"), "mine");
   exchange.call.reset();
@@ -57,7 +57,7 @@ TEST(ApiCallTest, TheClientsIdComesBackAndIsLogged) {
 
 TEST(ApiCallTest, IdsThatCouldBreakALineAreReplaced) {
   for (const char* bad : {"", "a b", "a\tb"}) {
-    Exchange exchange({{"X-Request-Id", bad}});
+    Exchange exchange(std::vector<HttpHeader>{{"X-Request-Id", bad}});
     EXPECT_TRUE(absl::StartsWith(exchange.call->id(), "req_")) << bad;
     exchange.call->RespondJson({});
   }
@@ -88,11 +88,11 @@ TEST(ApiCallTest, AClientThatLeftIsLoggedAsGone) {
 }
 
 TEST(ApiCallTest, OnlyAllowedOriginsMayRead) {
-  Exchange exchange({{"Origin", "https://a.example"}});
+  Exchange exchange(std::vector<HttpHeader>{{"Origin", "https://a.example"}});
   exchange.origins = {"https://b.example"};
   exchange.call->RespondJson({});
   EXPECT_EQ(exchange.Header("Access-Control-Allow-Origin"), "");
-  Exchange other({{"Origin", "https://a.example"}});
+  Exchange other(std::vector<HttpHeader>{{"Origin", "https://a.example"}});
   other.origins = {"https://b.example", "https://a.example"};
   other.call->RespondJson({});
   EXPECT_EQ(other.Header("Access-Control-Allow-Origin"), "https://a.example");
