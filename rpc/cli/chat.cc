@@ -45,6 +45,11 @@ void OnInterrupt(int) {
   }
 }
 
+// Numbers beyond any float are no JSON to everybody: discarded then.
+Json Arguments(const ToolCall& call) {
+  return Json::parse(call.arguments, nullptr, /*allow_exceptions=*/false);
+}
+
 // The conversation so far, as the chat API has it.
 class Conversation {
  public:
@@ -88,7 +93,7 @@ class Conversation {
             {{"id", ids.back()},
              {"type", "function"},
              {"function",
-              {{"name", call.name}, {"arguments", call.arguments}}}});
+              {{"name", call.name}, {"arguments", Arguments(call)}}}});
       }
     }
     Add(std::move(message));
@@ -159,14 +164,8 @@ absl::Status Turn(Client* client, const ChatFlags& flags,
     FACET_ASSIGN_OR_RETURN(const ChatAnswer answer,
                            Ask(client, flags, *conversation, screen));
     std::vector<ToolCall> calls;
-    for (const std::string& raw : answer.raw_calls) {
-      absl::StatusOr<ToolCall> call = ParseToolCall(raw);
-      if (!call.ok()) {
-        screen->Note(absl::StrCat("a broken tool call: ", raw));
-        continue;
-      }
-      screen->ShowCall(*call);
-      calls.push_back(*std::move(call));
+    for (const ToolCall& call : answer.calls) {
+      if (!call.malformed && Arguments(call).is_object()) calls.push_back(call);
     }
     const std::vector<std::string> ids = conversation->AddAnswer(answer, calls);
     if (calls.empty()) return absl::OkStatus();

@@ -30,46 +30,73 @@ bool ChatScreen::ReadLine(const std::string& question, std::string* line) {
 
 void ChatScreen::BeginAnswer() {
   answer_ = ChatAnswer();
-  kind_ = PartKind::kAnswer;
+  parser_.emplace();
+  thinking_ = false;
   line_open_ = false;
 }
 
-void ChatScreen::BeginPart(PartKind kind) {
-  FILE* const thoughts = output_is_terminal_ ? stdout : stderr;
-  if (line_open_)
-    std::fputc('\n', kind_ == PartKind::kThought ? thoughts : stdout);
+void ChatScreen::EndLine() {
+  FILE* const out = thinking_ && !output_is_terminal_ ? stderr : stdout;
+  if (line_open_) std::fputc('\n', out);
+  if (thinking_ && output_is_terminal_) std::fputs(kPlain, stdout);
+  std::fflush(out);
   line_open_ = false;
-  if (output_is_terminal_) {
-    std::fputs(kind == PartKind::kThought ? kDim : kPlain, stdout);
+  thinking_ = false;
+}
+
+void ChatScreen::ShowText(bool thought, const std::string& text) {
+  if (thought != thinking_) {
+    EndLine();
+    if (thought && output_is_terminal_) std::fputs(kDim, stdout);
+    thinking_ = thought;
   }
-  kind_ = kind;
-  if (kind == PartKind::kToolCall) answer_.raw_calls.emplace_back();
+  FILE* const out = thought && !output_is_terminal_ ? stderr : stdout;
+  std::fputs(text.c_str(), out);
+  std::fflush(out);
+  line_open_ = text.back() != '\n';
 }
 
 void ChatScreen::Show(const TextEvent& event) {
-  for (const AnswerPart& part : event.parts) {
-    if (part.begins) BeginPart(part.kind);
-    if (part.kind == PartKind::kToolCall) {
-      if (!answer_.raw_calls.empty()) answer_.raw_calls.back() += part.text;
-      continue;  // shown when it is whole
+  std::vector<AnswerEvent> events;
+  for (const AnswerPart& part : event.parts) parser_->Push(part, &events);
+  Show(events);
+}
+
+void ChatScreen::Show(const std::vector<AnswerEvent>& events) {
+  for (const AnswerEvent& event : events) {
+    switch (event.kind) {
+      case AnswerEventKind::kThought:
+        answer_.thought += event.text;
+        ShowText(/*thought=*/true, event.text);
+        break;
+      case AnswerEventKind::kContent:
+        answer_.text += event.text;
+        ShowText(/*thought=*/false, event.text);
+        break;
+      case AnswerEventKind::kCallBegin:
+        answer_.calls.push_back({event.text, ""});
+        break;
+      case AnswerEventKind::kArguments:
+        answer_.calls.back().arguments += event.text;
+        break;
+      case AnswerEventKind::kCallEnd: {
+        ToolCall& call = answer_.calls.back();
+        call.malformed = event.malformed;
+        EndLine();
+        Note(absl::StrFormat("%s %s %s",
+                             call.malformed ? "a broken call of" : "calls",
+                             call.name, call.arguments));
+        break;
+      }
     }
-    const bool thought = part.kind == PartKind::kThought;
-    (thought ? answer_.thought : answer_.text) += part.text;
-    FILE* const out = thought && !output_is_terminal_ ? stderr : stdout;
-    std::fputs(part.text.c_str(), out);
-    std::fflush(out);
-    if (!part.text.empty()) line_open_ = part.text.back() != '\n';
   }
 }
 
 ChatAnswer ChatScreen::EndAnswer(const TextEvent& last) {
-  const bool thought = kind_ == PartKind::kThought;
-  if (line_open_) {
-    std::fputc('\n', thought && !output_is_terminal_ ? stderr : stdout);
-  }
-  if (output_is_terminal_) std::fputs(kPlain, stdout);
-  std::fflush(stdout);
-  line_open_ = false;
+  std::vector<AnswerEvent> events;
+  parser_->Finish(&events);
+  Show(events);
+  EndLine();
   if (last.finish == FinishReason::kCancelled) {
     Note("(stopped)");
   } else {
@@ -80,13 +107,6 @@ ChatAnswer ChatScreen::EndAnswer(const TextEvent& last) {
         last.finish == FinishReason::kLength ? "; cut at --max-tokens" : ""));
   }
   return std::exchange(answer_, ChatAnswer());
-}
-
-void ChatScreen::ShowCall(const ToolCall& call) {
-  Note(absl::StrFormat(
-      "calls %s %s", call.name,
-      call.arguments.dump(-1, ' ', false,
-                          nlohmann::json::error_handler_t::replace)));
 }
 
 void ChatScreen::Note(const std::string& text) {

@@ -1,5 +1,6 @@
 #include "rpc/coordinator/engine.h"
 
+#include <algorithm>
 #include <future>
 #include <map>
 #include <memory>
@@ -9,6 +10,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/time/clock.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "rpc/coordinator/retry_after.h"
 #include "runtime/executor/fake_executor.h"
@@ -391,6 +393,22 @@ TEST_F(EngineTest, AnAnswerWithAGrammarKeepsToItBehindAPromptInChunks) {
     const auto outcome = Run(request);
     EXPECT_EQ(outcome->finish, FinishReason::kStop) << outcome->status;
     EXPECT_EQ(outcome->text, "abcdefghij");
+  }
+}
+
+TEST_F(EngineTest, AThoughtEndsWithItsBudgetWithAndWithoutAGrammar) {
+  const int32_t close = *TestTokenizer().TokenId("<channel|>");
+  GenerateRequest request = Prompt(
+      *TestTokenizer().Encode("<|channel>thought\n", EncodeOptions()), 30);
+  request.max_thought_tokens = 3;
+  for (const bool with_grammar : {false, true}) {
+    if (with_grammar) request.grammar = *CompileRegex("x+", GrammarLimits());
+    const auto outcome = Run(request);
+    const auto& tokens = outcome->tokens;
+    const auto closed = std::find(tokens.begin(), tokens.end(), close);
+    ASSERT_NE(closed, tokens.end()) << outcome->status;
+    // Three tokens, and a line break where they do not end in one.
+    EXPECT_THAT(closed - tokens.begin(), testing::AnyOf(3, 4));
   }
 }
 

@@ -32,8 +32,8 @@ class FrontDoor {
   // the compilers of output formats.
   absl::StatusOr<GenerateRequest> Prepare(const TextRequest& request) const;
 
-  // Submits what Prepare() gave; `on_event` runs on the engine's thread and must
-  // not block. Errors: those of Engine::Submit().
+  // Submits what Prepare() gave; `on_event` runs on the engine's thread and
+  // must not block. Errors: those of Engine::Submit().
   absl::StatusOr<uint64_t> Submit(
       GenerateRequest request,
       std::function<void(TextEvent event)> on_event) const;

@@ -152,7 +152,8 @@ absl::Status CheckRequest(const GenerateRequest& request, int64_t vocab_size,
   }
   if (request.max_thought_tokens >= 0 && !tokenizes) {
     return absl::InvalidArgumentError(
-        "max_thought_tokens: the model has no tokenizer, so its thoughts cannot "
+        "max_thought_tokens: the model has no tokenizer, so its thoughts "
+        "cannot "
         "be told");
   }
   if (request.grammar != nullptr && !tokenizes) {

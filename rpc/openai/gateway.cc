@@ -276,7 +276,7 @@ class GatewayImpl : public Gateway {
     auto writer = MakeChatAnswer(call, request, prepared, model,
                                  front_door().model().tokenizer.get());
     StartGeneration(call, &front_door(), answer_, {std::move(prepared)},
-                    std::move(writer));
+                    "messages", std::move(writer));
     return absl::OkStatus();
   }
 
@@ -292,7 +292,7 @@ class GatewayImpl : public Gateway {
     auto writer = MakeResponsesAnswer(call, request, prepared, model,
                                       front_door().model().tokenizer.get());
     StartGeneration(call, &front_door(), answer_, {std::move(prepared)},
-                    std::move(writer));
+                    "input", std::move(writer));
     return absl::OkStatus();
   }
 
@@ -322,7 +322,7 @@ class GatewayImpl : public Gateway {
     }
     auto writer = MakeCompletionAnswer(call, request, all, model,
                                        front_door().model().tokenizer.get());
-    StartGeneration(call, &front_door(), answer_, std::move(all),
+    StartGeneration(call, &front_door(), answer_, std::move(all), "prompt",
                     std::move(writer));
     return absl::OkStatus();
   }

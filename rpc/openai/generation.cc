@@ -2,10 +2,25 @@
 
 #include <deque>
 #include <mutex>
+#include <string>
 #include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 
 namespace facet {
 namespace {
+
+// `status`, with the prompt under the name that a client gave it.
+absl::Status NamePrompt(const absl::Status& status, const char* prompt_field) {
+  absl::string_view rest = status.message();
+  if (!absl::ConsumePrefix(&rest, "prompt:")) return status;
+  absl::Status named(status.code(), absl::StrCat(prompt_field, ":", rest));
+  status.ForEachPayload([&](absl::string_view url, const absl::Cord& payload) {
+    named.SetPayload(url, payload);
+  });
+  return named;
+}
 
 // Kept by the engine's callbacks until the last event, and by a task meanwhile.
 class Generation : public std::enable_shared_from_this<Generation> {
@@ -19,7 +34,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
         threads_(std::move(threads)),
         writer_(std::move(writer)) {}
 
-  void Start(std::vector<GenerateRequest> requests) {
+  void Start(std::vector<GenerateRequest> requests, const char* prompt_field) {
     running_ = requests.size();
     for (size_t i = 0; i < requests.size(); ++i) {
       const absl::StatusOr<uint64_t> id =
@@ -30,7 +45,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
       if (!id.ok()) {
         ended_ = true;
         CancelAll();
-        call_->Fail(id.status());
+        call_->Fail(NamePrompt(id.status(), prompt_field));
         return;
       }
       const std::lock_guard<std::mutex> lock(mutex_);
@@ -123,10 +138,11 @@ class Generation : public std::enable_shared_from_this<Generation> {
 void StartGeneration(std::shared_ptr<ApiCall> call, const FrontDoor* front_door,
                      std::shared_ptr<WorkThreads> threads,
                      std::vector<GenerateRequest> requests,
+                     const char* prompt_field,
                      std::unique_ptr<AnswerWriter> writer) {
   std::make_shared<Generation>(std::move(call), front_door, std::move(threads),
                                std::move(writer))
-      ->Start(std::move(requests));
+      ->Start(std::move(requests), prompt_field);
 }
 
 }  // namespace facet

@@ -35,11 +35,12 @@ class AnswerWriter {
 
 // Submits `requests` and returns; the rest happens on `threads`. A request that
 // is refused fails the call as a whole, with the others cancelled; so does the
-// client's leaving, without an answer. `front_door` outlives the call's
-// requests.
+// client's leaving, without an answer. Where the prompt is at fault, the error
+// names `prompt_field`. `front_door` outlives the call's requests.
 void StartGeneration(std::shared_ptr<ApiCall> call, const FrontDoor* front_door,
                      std::shared_ptr<WorkThreads> threads,
                      std::vector<GenerateRequest> requests,
+                     const char* prompt_field,
                      std::unique_ptr<AnswerWriter> writer);
 
 }  // namespace facet

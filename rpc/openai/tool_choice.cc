@@ -63,6 +63,7 @@ void ReadChoice(RequestReader& reader, bool flat, ToolUse* use) {
 
 void ReadToolUse(RequestReader& reader, bool flat, ToolUse* use) {
   use->tools = ApiJson::array();
+  use->flat = flat;
   if (const ApiJson* tools = reader.Find("tools")) {
     absl::StatusOr<ApiJson> checked = CheckTools(*tools, flat);
     if (checked.ok()) use->tools = *std::move(checked);

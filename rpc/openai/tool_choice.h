@@ -16,6 +16,7 @@ struct ToolUse {
   Choice choice = Choice::kAuto;
   std::string name;               // of kNamed
   bool parallel = true;           // more than one call
+  bool flat = false;              // functions' fields stood beside their type
   ApiJson choice_given = "auto";  // as the request has it
 
   bool declared() const { return !tools.empty(); }

@@ -234,6 +234,27 @@ TEST(ToolCallsTest, WhatCannotBeCalledIsRefusedByName) {
           .ok());
 }
 
+TEST(ToolCallsTest, OfALenientToolWhatCannotBeFollowedIsAnyObject) {
+  CallableTool tool{"f", R"({"not": {}, "required": ["a"]})"};
+  tool.lenient = true;
+  const GrammarPtr any = Compile({tool}, {.required = true});
+  EXPECT_TRUE(Matches(any, Bytes("<|tool_call>call:f{b:1}<tool_call|>")));
+  tool.parameters = R"({"properties": {"a": {"type": "integer"}},
+                        "required": ["a"]})";
+  const GrammarPtr followed = Compile({tool}, {.required = true});
+  EXPECT_TRUE(Matches(followed, Bytes("<|tool_call>call:f{a:1}<tool_call|>")));
+  EXPECT_FALSE(Matches(followed, Bytes("<|tool_call>call:f{b:1}<tool_call|>")));
+}
+
+TEST(ToolCallsTest, ErrorsNameThePlaceThatAToolGives) {
+  CallableTool tool{"f", "{"};
+  tool.place = "tools[7].function";
+  const auto grammar = CompileToolCalls({tool}, {.required = true}, {});
+  EXPECT_EQ(grammar.status().message().find("tools[7].function.parameters:"),
+            0u)
+      << grammar.status();
+}
+
 // Every token that a mask allows leads on to a valid call, and no token but the
 // marker itself ends a string.
 TEST(ToolCallsTest, AnyTokensThatMasksAllowMakeValidCalls) {

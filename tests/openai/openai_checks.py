@@ -1067,6 +1067,13 @@ def refuse_role(client, items):
 def refuse_too_long(client, items):
     error = refused(400, client.chat, **greedy("word " * 300000))
     assert error.code == "context_length_exceeded", error
+    assert error.param == "messages", error
+    error = refused(400, client.complete, model=MODEL, prompt="word " * 300000)
+    assert error.code == "context_length_exceeded", error
+    assert error.param == "prompt", error
+    error = refused(400, client.respond, model=MODEL, input="word " * 300000,
+                    store=False)
+    assert error.param == "input", error
 
 
 @check("no-ops are accepted")
