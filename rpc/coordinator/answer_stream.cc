@@ -46,16 +46,20 @@ void AnswerStream::Append(size_t bytes, absl::string_view marker) {
 void AnswerStream::Push(int32_t id, bool may_stop, std::string* text,
                         std::vector<AnswerPart>* parts) {
   if (stopped() || id < 0 || id >= tokenizer_->vocab_size()) return;
-  const std::string piece = decoder_.Push(id);
   const PartKind next = markers_.KindAfter(kind_, id);
   const bool opens = id == markers_.channel_open || id == markers_.call_open;
-  // What comes out with a marker was held back before it.
+  const bool divides = opens || next != kind_;
+  const bool in_call =
+      kind_ == PartKind::kToolCall && tokenizer_->is_special(id);
+  // A run of byte tokens ends before a marker: what it held belongs there.
+  const std::string piece =
+      divides || in_call ? decoder_.Finish() : decoder_.Push(id);
   if (!piece.empty()) Append(piece.size(), "");
-  if (opens || next != kind_) {
+  if (divides) {
     begins_ = true;
     name_begins_.reset();
     if (id == markers_.channel_open) name_begins_ = 0;
-  } else if (kind_ == PartKind::kToolCall && tokenizer_->is_special(id)) {
+  } else if (in_call) {
     Append(0, tokenizer_->TokenText(id));
   }
   kind_ = next;

@@ -1,6 +1,7 @@
 // Token ids of an answer to the text and the parts a user sees: thought, answer
 // and tool calls, told apart by token ids, never by text. Streamed or not,
-// however tokens are grouped, the concatenation is the same.
+// however tokens are grouped, the concatenation is the same: what the stretches
+// between markers decode to.
 #ifndef FACET_RPC_COORDINATOR_ANSWER_STREAM_H_
 #define FACET_RPC_COORDINATOR_ANSWER_STREAM_H_
 

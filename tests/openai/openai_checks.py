@@ -310,7 +310,7 @@ def chat_logit_bias(client, items):
 
 @check("penalties change what is said again")
 def chat_penalties(client, items):
-    fields = greedy("Repeat: marble marble marble marble", max_tokens=12)
+    fields = greedy("Tell me a story.", max_tokens=80, ignore_eos=True)
     plain = client.chat(**fields)["choices"][0]["message"]["content"]
     other = client.chat(**dict(fields, frequency_penalty=2.0,
                                presence_penalty=2.0))["choices"][0][
@@ -638,8 +638,11 @@ def tools_named(client, items):
             tool_choice={"type": "function", "function": {"name": name}})))
         (call,) = joined.calls[0]
         assert call["name"] == name, call
+        arguments = json.loads(call["arguments"])
         wanted = tool["function"]["parameters"]["required"]
-        assert set(wanted) <= set(json.loads(call["arguments"]))
+        # What the model would never call may go on for ever.
+        assert (set(wanted) <= set(arguments) or
+                joined.finish[0] == "length"), (joined.finish, arguments)
 
 
 @check("thoughts may come before a call that is required")
@@ -886,8 +889,8 @@ def complete_suffix(client, items):
 
 # --- responses --------------------------------------------------------------
 
-def response(text="What is Facet?", **fields):
-    return dict({"model": MODEL, "input": text, "temperature": 0,
+def response(said="What is Facet?", **fields):
+    return dict({"model": MODEL, "input": said, "temperature": 0,
                  "store": False}, **fields)
 
 

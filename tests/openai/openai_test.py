@@ -65,7 +65,7 @@ class Served(unittest.TestCase):
             done = subprocess.run(["sh", "-c", command], capture_output=True,
                                   timeout=120, check=False)
             self.assertEqual(done.returncode, 0, (command, done.stderr))
-            self.assertNotIn(b'"error"', done.stdout, command)
+            self.assertNotIn(b'"error":{', done.stdout, command)
             self.assertTrue(b'"choices"' in done.stdout or
                             b'"data"' in done.stdout or
                             b'"output"' in done.stdout, (command, done.stdout))
