@@ -356,47 +356,52 @@ __global__ void MergeKernel(Context context) {
 }
 
 template <typename T, int R>
-void LaunchRows(const Context& context, Stream stream) {
+void LaunchRows(const Context& context, KernelLine& line) {
   const int dim = context.args.head_dim;
   const size_t shared =
       R * (dim + kRowWeights + 2 * kSplitBlocks + 2) * sizeof(float);
   const dim3 grid(static_cast<unsigned>(context.launch.num_items));
   if (dim <= kThreads) {
-    Launch(AttentionKernel<T, R, 1>, grid, dim3(kThreads), shared, stream,
+    Launch(AttentionKernel<T, R, 1>, grid, dim3(kThreads), shared, line,
            context);
   } else {
-    Launch(AttentionKernel<T, R, 2>, grid, dim3(kThreads), shared, stream,
+    Launch(AttentionKernel<T, R, 2>, grid, dim3(kThreads), shared, line,
            context);
   }
 }
 
 template <typename T>
-void LaunchType(const Context& context, Stream stream) {
+void LaunchType(const Context& context, KernelLine& line) {
   const int rows = context.launch.most_rows;
   if (rows == 1) {
-    LaunchRows<T, 1>(context, stream);
+    LaunchRows<T, 1>(context, line);
   } else if (rows == 2) {
-    LaunchRows<T, 2>(context, stream);
+    LaunchRows<T, 2>(context, line);
   } else if (rows <= 4) {
-    LaunchRows<T, 4>(context, stream);
+    LaunchRows<T, 4>(context, line);
   } else {
-    LaunchRows<T, 8>(context, stream);
+    LaunchRows<T, 8>(context, line);
   }
 }
 
 }  // namespace
 
 void Attention(const AttentionArgs& first, const AttentionLaunch& launch,
-               float* states, Stream stream) {
+               float* states, KernelLine& line) {
   FACET_CHECK(first.head_dim % kLanes == 0 && first.head_dim <= 2 * kThreads);
-  const Context context = {first, launch, states};
+  Context context = {first, launch, states};
+  // Sequences have their own of these; calls of one shape are equal without.
+  context.args.tokens = 0;
+  context.args.first_position = 0;
+  context.args.pages = nullptr;
+  context.args.first_page = 0;
   if (first.kv_dtype == DType::kF32) {
-    LaunchType<float>(context, stream);
+    LaunchType<float>(context, line);
   } else {
-    LaunchType<BF16>(context, stream);
+    LaunchType<BF16>(context, line);
   }
   Launch(MergeKernel, dim3(static_cast<unsigned>(launch.num_merges)),
-         dim3(kThreads), 0, stream, context);
+         dim3(kThreads), 0, line, context);
 }
 
 }  // namespace FACET_CUDA

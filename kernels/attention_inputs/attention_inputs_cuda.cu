@@ -92,12 +92,11 @@ __global__ void AttentionInputsKernel(AttentionInputsArgs args) {
 
 }  // namespace
 
-void AttentionInputs(const AttentionInputsArgs& args, Stream stream) {
+void AttentionInputs(const AttentionInputsArgs& args, KernelLine& line) {
   const int64_t units = args.tokens * (args.query_heads + args.kv_heads);
   Launch(AttentionInputsKernel,
          dim3(static_cast<unsigned>((units + kWarps - 1) / kWarps)),
-         dim3(32 * kWarps), kWarps * args.head_dim * sizeof(float), stream,
-         args);
+         dim3(32 * kWarps), kWarps * args.head_dim * sizeof(float), line, args);
 }
 
 }  // namespace FACET_CUDA

@@ -101,7 +101,7 @@ def cuda_kernels(name, srcs, hdrs = [], deps = [], visibility = ["//kernels:__su
         visibility = visibility,
     )
 
-def cuda_and_emulated(name, srcs, hdrs, deps, both = [], cuda_deps = [], emulated_srcs = None, visibility = None):
+def cuda_and_emulated(name, srcs, hdrs, deps, both = [], cuda_deps = [], emulated_deps = [], emulated_srcs = None, visibility = None):
     """Host code around kernels: `name`_cuda for devices, `name`_emulated for the host.
 
     Args:
@@ -111,6 +111,7 @@ def cuda_and_emulated(name, srcs, hdrs, deps, both = [], cuda_deps = [], emulate
       deps: of both.
       both: names of libraries that come as _cuda and _emulated themselves.
       cuda_deps: of the first alone.
+      emulated_deps: of the second alone.
       emulated_srcs: of the second.
       visibility: of both.
     """
@@ -129,6 +130,6 @@ def cuda_and_emulated(name, srcs, hdrs, deps, both = [], cuda_deps = [], emulate
         srcs = emulated_srcs or srcs,
         hdrs = hdrs,
         copts = ["-DFACET_CUDA=emulated"],
-        deps = deps + [b + "_emulated" for b in both],
+        deps = deps + emulated_deps + [b + "_emulated" for b in both],
         visibility = visibility,
     )

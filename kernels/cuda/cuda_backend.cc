@@ -1,11 +1,14 @@
 #include "kernels/cuda/cuda_backend.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <string>
 #include <utility>
 
 #include "kernels/attention/attention_cuda_plan.h"
 #include "kernels/base/check.h"
 #include "kernels/base/status_macros.h"
+#include "kernels/cuda/launch_line.h"
 #include "kernels/cuda/operations.h"
 #include "kernels/cuda/runtime.h"
 #include "kernels/cuda/step_inputs.h"
@@ -34,12 +37,23 @@ size_t StepInputBytes(const BackendLimits& limits) {
   return (size_t{8} << 20) + limits.tokens * size_t{8192};
 }
 
+// FACET_CUDA_GRAPHS=0 runs every kernel by a call of its own.
+bool UseGraphs() {
+  const char* value = std::getenv("FACET_CUDA_GRAPHS");
+  return value == nullptr || std::string(value) != "0";
+}
+
 class CudaBackend : public Backend {
  public:
-  CudaBackend(int index, Stream stream) : index_(index), stream_(stream) {}
+  CudaBackend(int index, Stream stream)
+      : index_(index),
+        stream_(stream),
+        line_(std::make_unique<LaunchLine>(
+            stream, UseGraphs(), [this] { return inputs_->Send(); })) {}
   ~CudaBackend() override {
     // Nothing may run on memory that is about to go.
     Wait(stream_).IgnoreError();
+    line_.reset();
     inputs_.reset();
     DestroyStream(stream_);
   }
@@ -61,6 +75,7 @@ class CudaBackend : public Backend {
 
   void BeginStep() override {
     SelectDevice(index_);  // of this thread, which may not be the loading one
+    line_->BeginStep();
     inputs_->BeginStep();
   }
 
@@ -68,12 +83,13 @@ class CudaBackend : public Backend {
   void FetchAhead(absl::Span<const MatmulArgs>) override {}
 
   absl::Status Read(const void* from, size_t bytes, void* to) override {
-    FACET_RETURN_IF_ERROR(inputs_->status());
+    FACET_RETURN_IF_ERROR(Run());
     FACET_RETURN_IF_ERROR(CopyToHost(from, bytes, to, stream_));
     return Wait(stream_);
   }
   // Waits: `from` is not pinned and may change.
   absl::Status Write(const void* from, size_t bytes, void* to) override {
+    FACET_RETURN_IF_ERROR(Run());
     FACET_RETURN_IF_ERROR(CopyToDevice(from, bytes, to, stream_));
     return Wait(stream_);
   }
@@ -83,7 +99,7 @@ class CudaBackend : public Backend {
     if (rows == nullptr) return;
     EmbeddingArgs placed = args;
     placed.rows = {rows, args.rows.size()};
-    FACET_CUDA::Embedding(placed, stream_);
+    FACET_CUDA::Embedding(placed, *line_);
   }
   void RopeTable(const char*, absl::Span<const int64_t> positions,
                  absl::Span<const float> frequencies, float* cos,
@@ -95,13 +111,13 @@ class CudaBackend : public Backend {
     if (position == nullptr || frequency == nullptr) return;
     FACET_CUDA::RopeTable(static_cast<int64_t>(positions.size()), position,
                           static_cast<int64_t>(frequencies.size()), frequency,
-                          cos, sin, stream_);
+                          cos, sin, *line_);
   }
   void RmsNorms(const char*, absl::Span<const RmsNormArgs> chain) override {
-    FACET_CUDA::RmsNorms(chain, stream_);
+    FACET_CUDA::RmsNorms(chain, *line_);
   }
   void Matmuls(const char*, absl::Span<const MatmulArgs> problems) override {
-    FACET_CUDA::Matmuls(problems, stream_);
+    FACET_CUDA::Matmuls(problems, *line_);
   }
   void AttentionInputs(const char*, const AttentionInputsArgs& args) override {
     AttentionInputsArgs placed = args;
@@ -109,7 +125,7 @@ class CudaBackend : public Backend {
       placed.slots = inputs_->Place(args.slots, args.tokens);
       if (placed.slots == nullptr) return;
     }
-    FACET_CUDA::AttentionInputs(placed, stream_);
+    FACET_CUDA::AttentionInputs(placed, *line_);
   }
   void Attention(const char*,
                  absl::Span<const AttentionArgs> sequences) override {
@@ -126,41 +142,53 @@ class CudaBackend : public Backend {
     launch.num_merges = static_cast<int64_t>(plan.merges.size());
     launch.most_rows = plan.most_rows;
     FACET_CUDA::Attention(sequences[0], launch,
-                          static_cast<float*>(states_.data()), stream_);
+                          static_cast<float*>(states_.data()), *line_);
   }
   void GatedGelu(const char*, const GatedGeluArgs& args) override {
-    FACET_CUDA::GatedGelu(args, stream_);
+    FACET_CUDA::GatedGelu(args, *line_);
   }
   void Router(const char*, const RouterArgs& args) override {
-    FACET_CUDA::Router(args, stream_);
+    FACET_CUDA::Router(args, *line_);
   }
   void Experts(const char*, const ExpertsArgs& args) override {
-    FACET_CUDA::Experts(args, experts_.data(), stream_);
+    FACET_CUDA::Experts(args, experts_.data(), *line_);
   }
   void Scale(const char*, absl::Span<float> x, float factor) override {
-    FACET_CUDA::Scale(x.data(), static_cast<int64_t>(x.size()), factor,
-                      stream_);
+    FACET_CUDA::Scale(x.data(), static_cast<int64_t>(x.size()), factor, *line_);
   }
   void GatherRows(const char*, absl::Span<const int64_t> rows, int64_t width,
                   const float* x, float* y) override {
     const int64_t* placed = inputs_->Place(rows.data(), rows.size());
     if (placed == nullptr) return;
     FACET_CUDA::GatherRows(static_cast<int64_t>(rows.size()), placed, width, x,
-                           y, stream_);
+                           y, *line_);
   }
-  void* stream() override { return stream_; }
+  // Whoever joins the stream comes behind all that was asked for. What went
+  // wrong on the way is told by Read().
+  void* stream() override {
+    Run().IgnoreError();
+    return stream_;
+  }
   void AddParts(const char*, int parts, const float* x,
                 absl::Span<float> y) override {
     FACET_CUDA::AddParts(parts, x, static_cast<int64_t>(y.size()), y.data(),
-                         stream_);
+                         *line_);
   }
   void Softcap(const char*, absl::Span<float> x, float cap) override {
-    FACET_CUDA::Softcap(x.data(), static_cast<int64_t>(x.size()), cap, stream_);
+    FACET_CUDA::Softcap(x.data(), static_cast<int64_t>(x.size()), cap, *line_);
   }
 
+  LaunchCounts counts() const { return line_->counts(); }
+
  private:
+  absl::Status Run() {
+    FACET_RETURN_IF_ERROR(line_->Run());
+    return inputs_->status();
+  }
+
   const int index_;
   const Stream stream_;
+  std::unique_ptr<LaunchLine> line_;
   std::unique_ptr<StepInputs> inputs_;
   DeviceMemory states_;
   DeviceMemory experts_;
@@ -169,7 +197,11 @@ class CudaBackend : public Backend {
 }  // namespace
 
 size_t CudaBackendBytes(const BackendLimits& limits) {
-  return 2 * StepInputBytes(limits) + StateBytes(limits) + ExpertsBytes(limits);
+  return StepInputBytes(limits) + StateBytes(limits) + ExpertsBytes(limits);
+}
+
+LaunchCounts CountsOf(const Backend& backend) {
+  return static_cast<const CudaBackend&>(backend).counts();
 }
 
 absl::StatusOr<std::unique_ptr<Backend>> MakeCudaBackend(

@@ -6,12 +6,15 @@
 
 #include "absl/status/statusor.h"
 #include "kernels/backend/device.h"
-#include "kernels/cuda/stream.h"
+#include "kernels/cuda/launch_line.h"
 
 namespace facet {
 namespace FACET_CUDA {
 
 absl::StatusOr<std::unique_ptr<Device>> OpenDevice(int index);
+
+// How the kernels of a backend that MakeBackend() made were run so far.
+LaunchCounts CountsOf(const Backend& backend);
 
 size_t CudaBackendBytes(const BackendLimits& limits);
 absl::StatusOr<std::unique_ptr<Backend>> MakeCudaBackend(

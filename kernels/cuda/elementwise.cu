@@ -106,44 +106,45 @@ __global__ void SoftcapKernel(float* x, int64_t count, float cap) {
 
 }  // namespace
 
-void Embedding(const EmbeddingArgs& args, Stream stream) {
+void Embedding(const EmbeddingArgs& args, KernelLine& line) {
   const Table table = {args.table, args.dtype, args.table_stride, args.column};
   const int64_t tokens = static_cast<int64_t>(args.rows.size());
-  Launch(EmbeddingKernel, BlocksFor(tokens * args.width), kThreads, 0, stream,
+  Launch(EmbeddingKernel, BlocksFor(tokens * args.width), kThreads, 0, line,
          table, args.rows.data(), tokens, args.width, args.scale, args.y,
          args.y_stride);
 }
 
 void RopeTable(int64_t positions, const int64_t* position, int64_t frequencies,
-               const float* frequency, float* cos, float* sin, Stream stream) {
-  Launch(RopeTableKernel, BlocksFor(positions * frequencies), kThreads, 0,
-         stream, positions, position, frequencies, frequency, cos, sin);
+               const float* frequency, float* cos, float* sin,
+               KernelLine& line) {
+  Launch(RopeTableKernel, BlocksFor(positions * frequencies), kThreads, 0, line,
+         positions, position, frequencies, frequency, cos, sin);
 }
 
-void GatedGelu(const GatedGeluArgs& args, Stream stream) {
-  Launch(GatedGeluKernel, BlocksFor(args.rows * args.width), kThreads, 0,
-         stream, args);
+void GatedGelu(const GatedGeluArgs& args, KernelLine& line) {
+  Launch(GatedGeluKernel, BlocksFor(args.rows * args.width), kThreads, 0, line,
+         args);
 }
 
-void Scale(float* x, int64_t count, float factor, Stream stream) {
-  Launch(ScaleKernel, BlocksFor(count), kThreads, 0, stream, x, count, factor);
+void Scale(float* x, int64_t count, float factor, KernelLine& line) {
+  Launch(ScaleKernel, BlocksFor(count), kThreads, 0, line, x, count, factor);
 }
 
 void GatherRows(int64_t count, const int64_t* rows, int64_t width,
-                const float* x, float* y, Stream stream) {
-  Launch(GatherRowsKernel, BlocksFor(count * width), kThreads, 0, stream, count,
+                const float* x, float* y, KernelLine& line) {
+  Launch(GatherRowsKernel, BlocksFor(count * width), kThreads, 0, line, count,
          rows, width, x, y);
 }
 
 void AddParts(int parts, const float* x, int64_t count, float* y,
-              Stream stream) {
+              KernelLine& line) {
   FACET_CHECK(parts <= 1 << kMostPartsLog2);
-  Launch(AddPartsKernel, BlocksFor(count), kThreads, 0, stream, parts, x, count,
+  Launch(AddPartsKernel, BlocksFor(count), kThreads, 0, line, parts, x, count,
          y);
 }
 
-void Softcap(float* x, int64_t count, float cap, Stream stream) {
-  Launch(SoftcapKernel, BlocksFor(count), kThreads, 0, stream, x, count, cap);
+void Softcap(float* x, int64_t count, float cap, KernelLine& line) {
+  Launch(SoftcapKernel, BlocksFor(count), kThreads, 0, line, x, count, cap);
 }
 
 }  // namespace FACET_CUDA

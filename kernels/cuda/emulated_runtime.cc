@@ -1,13 +1,73 @@
 // The runtime of the emulation: device memory is the host's, filled with NaNs
-// so that nothing is read before it is written; copies and kernels are done
-// when their call is back.
+// so that nothing is read before it is written. A stream does what it was asked
+// for as late as it may, when somebody waits: what a copy or a kernel reads is
+// then what a slow device would find there.
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
 
+#include "kernels/cuda/emulator.h"
 #include "kernels/cuda/runtime.h"
+
+struct CUstream_st {
+  void Ask(std::function<void()> work) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    waiting.push_back(std::move(work));
+    ++asked;
+  }
+  void DoUpTo(uint64_t place) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    for (; done < place; ++done) {
+      waiting.front()();
+      waiting.pop_front();
+    }
+  }
+  void DoAll() {
+    const std::lock_guard<std::mutex> lock(mutex);
+    for (; !waiting.empty(); ++done) {
+      waiting.front()();
+      waiting.pop_front();
+    }
+  }
+
+  std::mutex mutex;
+  std::deque<std::function<void()>> waiting;
+  uint64_t asked = 0, done = 0;
+};
+
+struct CUevent_st {
+  CUstream_st* stream = nullptr;
+  uint64_t place = 0;
+};
 
 namespace facet {
 namespace FACET_CUDA {
+namespace {
+
+struct AllStreams {
+  std::mutex mutex;
+  std::vector<Stream> streams;
+};
+AllStreams& Streams() {
+  static AllStreams* const all = new AllStreams;
+  return *all;
+}
+
+void RunCall(const KernelCalls& one) {
+  const KernelCall& call = one[0];
+  const std::vector<void*> arguments = one.Arguments(0);
+  RunGrid(dim3(call.grid.x, call.grid.y, call.grid.z),
+          dim3(call.block.x, call.block.y, call.block.z), call.shared_bytes,
+          [&] { call.as_thread(call.kernel, arguments.data()); });
+}
+
+}  // namespace
 
 absl::Status UseDevice(int index) {
   if (index == 0) return absl::OkStatus();
@@ -30,39 +90,109 @@ absl::StatusOr<void*> AllocateDevice(size_t bytes) {
   return memory;
 }
 
-void FreeDevice(void* memory) { std::free(memory); }
+// As a device's: what is under way may still use it.
+void FreeDevice(void* memory) {
+  {
+    const std::lock_guard<std::mutex> lock(Streams().mutex);
+    for (Stream stream : Streams().streams) stream->DoAll();
+  }
+  std::free(memory);
+}
 
 absl::StatusOr<void*> AllocatePinned(size_t bytes) {
   return AllocateDevice(bytes);
 }
 
-void FreePinned(void* memory) { std::free(memory); }
+void FreePinned(void* memory) { FreeDevice(memory); }
 
-absl::StatusOr<Stream> MakeStream() { return Stream{nullptr}; }
+absl::StatusOr<Stream> MakeStream() {
+  const Stream stream = new CUstream_st;
+  const std::lock_guard<std::mutex> lock(Streams().mutex);
+  Streams().streams.push_back(stream);
+  return stream;
+}
 
-void DestroyStream(Stream) {}
+void DestroyStream(Stream stream) {
+  {
+    const std::lock_guard<std::mutex> lock(Streams().mutex);
+    auto& streams = Streams().streams;
+    streams.erase(std::find(streams.begin(), streams.end(), stream));
+  }
+  stream->DoAll();
+  delete stream;
+}
 
-absl::Status CopyToDevice(const void* pinned, size_t bytes, void* to, Stream) {
-  std::memcpy(to, pinned, bytes);
+absl::Status CopyToDevice(const void* pinned, size_t bytes, void* to,
+                          Stream stream) {
+  stream->Ask([=] { std::memcpy(to, pinned, bytes); });
   return absl::OkStatus();
 }
 
-absl::Status CopyToHost(const void* from, size_t bytes, void* to, Stream) {
-  std::memcpy(to, from, bytes);
+absl::Status CopyToHost(const void* from, size_t bytes, void* to,
+                        Stream stream) {
+  stream->Ask([=] { std::memcpy(to, from, bytes); });
   return absl::OkStatus();
 }
 
-absl::StatusOr<Event> MakeEvent() { return Event{nullptr}; }
+absl::StatusOr<Event> MakeEvent() { return new CUevent_st; }
 
-void DestroyEvent(Event) {}
+void DestroyEvent(Event event) { delete event; }
 
-absl::Status Record(Event, Stream) { return absl::OkStatus(); }
+absl::Status Record(Event event, Stream stream) {
+  const std::lock_guard<std::mutex> lock(stream->mutex);
+  *event = {stream, stream->asked};
+  return absl::OkStatus();
+}
 
-absl::StatusOr<bool> HasPassed(Event) { return true; }
+absl::StatusOr<bool> HasPassed(Event event) {
+  if (event->stream == nullptr) return true;
+  const std::lock_guard<std::mutex> lock(event->stream->mutex);
+  return event->stream->done >= event->place;
+}
 
-absl::Status WaitFor(Event) { return absl::OkStatus(); }
+absl::Status WaitFor(Event event) {
+  if (event->stream != nullptr) event->stream->DoUpTo(event->place);
+  return absl::OkStatus();
+}
 
-absl::Status Wait(Stream) { return absl::OkStatus(); }
+absl::Status RunKernel(const KernelCalls& calls, size_t i, Stream stream) {
+  stream->Ask([one = calls.Only(i)] { RunCall(one); });
+  return absl::OkStatus();
+}
+
+struct KernelGraph {
+  std::vector<KernelCalls> calls;  // of one call each
+};
+
+absl::StatusOr<Graph> MakeGraph(const KernelCalls& calls) {
+  auto graph = std::make_unique<KernelGraph>();
+  for (size_t i = 0; i < calls.size(); ++i) {
+    graph->calls.push_back(calls.Only(i));
+  }
+  return graph.release();
+}
+
+absl::Status UpdateGraph(Graph graph, size_t i, const KernelCalls& calls) {
+  if (graph->calls[i][0].kernel != calls[i].kernel) {
+    return absl::InvalidArgumentError("a graph's kernel does not change");
+  }
+  graph->calls[i] = calls.Only(i);
+  return absl::OkStatus();
+}
+
+absl::Status RunGraphOn(Graph graph, Stream stream) {
+  stream->Ask([calls = graph->calls] {
+    for (const KernelCalls& one : calls) RunCall(one);
+  });
+  return absl::OkStatus();
+}
+
+void DestroyGraph(Graph graph) { delete graph; }
+
+absl::Status Wait(Stream stream) {
+  stream->DoAll();
+  return absl::OkStatus();
+}
 
 }  // namespace FACET_CUDA
 }  // namespace facet

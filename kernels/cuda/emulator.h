@@ -12,8 +12,9 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <utility>
 
-#include "kernels/cuda/stream.h"
+#include "kernels/cuda/kernel_calls.h"
 
 #define __global__
 #define __device__
@@ -53,11 +54,27 @@ T* SharedMemory() {
   return static_cast<T*>(SharedBytes());
 }
 
+template <typename... Parameters, size_t... kIndices>
+void CallAsThread(const void* kernel, void* const* arguments,
+                  std::index_sequence<kIndices...>) {
+  reinterpret_cast<void (*)(Parameters...)>(const_cast<void*>(kernel))(
+      *static_cast<Parameters*>(arguments[kIndices])...);
+}
+
 template <typename... Parameters, typename... Args>
 void Launch(void (*kernel)(Parameters...), dim3 grid, dim3 block,
-            size_t shared_bytes, Stream, Args... args) {
+            size_t shared_bytes, KernelLine& line, Args... args) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
-  RunGrid(grid, block, shared_bytes, [=] { kernel(args...); });
+  KernelCall call;
+  call.kernel = reinterpret_cast<const void*>(kernel);
+  call.as_thread = [](const void* function, void* const* arguments) {
+    CallAsThread<Parameters...>(function, arguments,
+                                std::index_sequence_for<Parameters...>());
+  };
+  call.grid = {grid.x, grid.y, grid.z};
+  call.block = {block.x, block.y, block.z};
+  call.shared_bytes = shared_bytes;
+  line.Add<Parameters...>(call, args...);
 }
 
 }  // namespace emulated

@@ -12,7 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/cuda/stream.h"
+#include "kernels/cuda/kernel_calls.h"
 
 #if defined(__CUDACC__)
 
@@ -30,18 +30,23 @@ __device__ inline T* SharedMemory() {
   return reinterpret_cast<T*>(facet_shared_memory);
 }
 
-// Errors are found by the next CheckStream().
+// Puts one call into `line`; it runs with those around it.
 template <typename... Parameters, typename... Args>
 void Launch(void (*kernel)(Parameters...), dim3 grid, dim3 block,
-            size_t shared_bytes, Stream stream, Args... args) {
+            size_t shared_bytes, KernelLine& line, Args... args) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  KernelCall call;
+  call.kernel = reinterpret_cast<const void*>(kernel);
+  call.grid = {grid.x, grid.y, grid.z};
+  call.block = {block.x, block.y, block.z};
+  call.shared_bytes = shared_bytes;
   // Above this a kernel has to ask first.
   if (shared_bytes > 48 * 1024) {
-    cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+    cudaFuncSetAttribute(call.kernel,
                          cudaFuncAttributeMaxDynamicSharedMemorySize,
                          static_cast<int>(shared_bytes));
   }
-  kernel<<<grid, block, shared_bytes, stream>>>(args...);
+  line.Add<Parameters...>(call, args...);
 }
 
 }  // namespace FACET_CUDA

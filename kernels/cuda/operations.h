@@ -1,7 +1,7 @@
 // The operations of kernels/backend on a device. Each has the contract of its
 // folder, the orders of addition included, so that in equal arithmetic a device
 // computes the bits a processor computes. All pointers in arguments are device
-// memory unless said otherwise; launches return at once.
+// memory unless said otherwise. Kernels are put into `line`.
 #ifndef FACET_KERNELS_CUDA_OPERATIONS_H_
 #define FACET_KERNELS_CUDA_OPERATIONS_H_
 
@@ -12,7 +12,7 @@
 #include "kernels/attention/attention.h"
 #include "kernels/attention/attention_cuda_plan.h"
 #include "kernels/attention_inputs/attention_inputs.h"
-#include "kernels/cuda/stream.h"
+#include "kernels/cuda/kernel_calls.h"
 #include "kernels/embedding/embedding.h"
 #include "kernels/experts/experts.h"
 #include "kernels/gated_gelu/gated_gelu.h"
@@ -23,32 +23,33 @@
 namespace facet {
 namespace FACET_CUDA {
 
-void Embedding(const EmbeddingArgs& args, Stream stream);
+void Embedding(const EmbeddingArgs& args, KernelLine& line);
 void RopeTable(int64_t positions, const int64_t* position, int64_t frequencies,
-               const float* frequency, float* cos, float* sin, Stream stream);
-void RmsNorms(absl::Span<const RmsNormArgs> chain, Stream stream);
-void Matmuls(absl::Span<const MatmulArgs> problems, Stream stream);
-void AttentionInputs(const AttentionInputsArgs& args, Stream stream);
-void GatedGelu(const GatedGeluArgs& args, Stream stream);
-void Router(const RouterArgs& args, Stream stream);
-void Scale(float* x, int64_t count, float factor, Stream stream);
+               const float* frequency, float* cos, float* sin,
+               KernelLine& line);
+void RmsNorms(absl::Span<const RmsNormArgs> chain, KernelLine& line);
+void Matmuls(absl::Span<const MatmulArgs> problems, KernelLine& line);
+void AttentionInputs(const AttentionInputsArgs& args, KernelLine& line);
+void GatedGelu(const GatedGeluArgs& args, KernelLine& line);
+void Router(const RouterArgs& args, KernelLine& line);
+void Scale(float* x, int64_t count, float factor, KernelLine& line);
 // `rows` are device memory.
 void GatherRows(int64_t count, const int64_t* rows, int64_t width,
-                const float* x, float* y, Stream stream);
+                const float* x, float* y, KernelLine& line);
 void AddParts(int parts, const float* x, int64_t count, float* y,
-              Stream stream);
-void Softcap(float* x, int64_t count, float cap, Stream stream);
+              KernelLine& line);
+void Softcap(float* x, int64_t count, float cap, KernelLine& line);
 
 // Device memory that Experts() works in, for steps of up to `tokens`.
 size_t ExpertsScratchBytes(int64_t tokens, int experts_per_token,
                            int64_t experts, int64_t hidden, int64_t width);
 // `beside` is run as well.
-void Experts(const ExpertsArgs& args, void* scratch, Stream stream);
+void Experts(const ExpertsArgs& args, void* scratch, KernelLine& line);
 
 // `first` is what all sequences share, with the pointers of the first; `plan`
 // and its arrays are those of PlanAttention(), in device memory.
 void Attention(const AttentionArgs& first, const AttentionLaunch& launch,
-               float* states, Stream stream);
+               float* states, KernelLine& line);
 
 }  // namespace FACET_CUDA
 }  // namespace facet

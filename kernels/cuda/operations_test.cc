@@ -419,6 +419,100 @@ TEST_F(OperationsTest, RouterAndExperts) {
   }
 }
 
+// The device may be steps behind: what a step was given must stay as it was.
+TEST_F(OperationsTest, StepsThatNobodyReadsKeepTheirInputs) {
+  constexpr int kSteps = 7, kRows = 3, kWidth = 16, kTable = 20;
+  const std::vector<float> table = Random(kTable * kWidth);
+  const float* on_device = OnDevice(table);
+  std::vector<float*> outputs;
+  std::vector<std::vector<int64_t>> rows;
+  for (int step = 0; step < kSteps; ++step) {
+    outputs.push_back(OnDevice(std::vector<float>(kRows * kWidth)));
+    rows.push_back({step, 2 * step, kTable - 1 - step});
+  }
+  for (int step = 0; step < kSteps; ++step) {
+    gpu_->BeginStep();
+    gpu_->GatherRows("test", rows[step], kWidth, on_device, outputs[step]);
+  }
+  for (int step = 0; step < kSteps; ++step) {
+    std::vector<float> expected;
+    for (const int64_t row : rows[step]) {
+      expected.insert(expected.end(), table.begin() + row * kWidth,
+                      table.begin() + (row + 1) * kWidth);
+    }
+    ExpectSameBits(FromDevice(outputs[step], kRows * kWidth), expected, "step");
+  }
+}
+
+// Decoding asks for the same calls at every step; only what lies in device
+// memory changes.
+TEST_F(OperationsTest, DecodingRunsOneGraphOverAndOver) {
+  constexpr int kDim = 64, kHeads = 4, kPageTokens = 32, kWidth = 256;
+  constexpr int kSteps = 6, kProducts = 6, kFirst = 5;
+  const std::vector<float> keys = Random(4 * kPageTokens * kDim);
+  const std::vector<float> q = Random(kHeads * kDim);
+  const std::vector<float> x = Random(kWidth);
+  const std::vector<BF16> w = RandomBF16(kWidth * kWidth, 0.1f);
+  const float* gpu_keys = OnDevice(keys);
+  const float* gpu_q = OnDevice(q);
+  const float* gpu_x = OnDevice(x);
+  const BF16* gpu_w = OnDevice(w);
+  float* gpu_y = OnDevice(std::vector<float>(kWidth));
+  float* gpu_attended = OnDevice(std::vector<float>(kHeads * kDim));
+  std::vector<float> y(kWidth), attended(kHeads * kDim);
+
+  MatmulArgs product;
+  product.m = 1;
+  product.n = product.k = kWidth;
+  product.x_stride = product.w_stride = product.y_stride = kWidth;
+  AttentionArgs attention;
+  attention.tokens = 1;
+  attention.query_heads = kHeads;
+  attention.kv_heads = 1;
+  attention.heads_per_kv = kHeads;
+  attention.head_dim = kDim;
+  attention.q_stride = attention.y_stride = kHeads * kDim;
+  attention.kv_dtype = DType::kF32;
+  attention.page_tokens = kPageTokens;
+  const auto run = [&](Backend& backend, const MatmulArgs& p,
+                       const AttentionArgs& a) {
+    backend.BeginStep();
+    for (int i = 0; i < kProducts; ++i) backend.Matmuls("test", {&p, 1});
+    for (int i = 0; i < 4; ++i) backend.Attention("test", {&a, 1});
+  };
+  const FACET_CUDA::LaunchCounts before = FACET_CUDA::CountsOf(*gpu_);
+  for (int step = 0; step < kSteps; ++step) {
+    // Its place in memory changes, as that of a table that has grown.
+    const std::vector<int32_t> pages = {3, 1};
+    attention.first_position = kFirst + step;
+    attention.pages = pages.data();
+    MatmulArgs p = product;
+    AttentionArgs a = attention;
+    p.x = gpu_x;
+    p.w = gpu_w;
+    p.y = gpu_y;
+    a.q = gpu_q;
+    a.k = a.v = gpu_keys;
+    a.y = gpu_attended;
+    run(*gpu_, p, a);
+    const std::vector<float> gpu = FromDevice(gpu_attended, kHeads * kDim);
+    p.x = x.data();
+    p.w = w.data();
+    p.y = y.data();
+    a.q = q.data();
+    a.k = a.v = keys.data();
+    a.y = attended.data();
+    run(*cpu_, p, a);
+    ExpectSameBits(gpu, attended, "attention");
+    ExpectSameBits(FromDevice(gpu_y, kWidth), y, "product");
+  }
+  const FACET_CUDA::LaunchCounts after = FACET_CUDA::CountsOf(*gpu_);
+  EXPECT_EQ(after.refused, 0);
+  EXPECT_EQ(after.graphs_made - before.graphs_made, 1);
+  EXPECT_EQ(after.graphs_run - before.graphs_run, kSteps - 1);
+  EXPECT_EQ(after.calls_changed - before.calls_changed, 0);
+}
+
 TEST_F(OperationsTest, UploadsCloseTheGapsBetweenRows) {
   std::vector<uint8_t> rows(7 * 1000);
   for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<uint8_t>(i);

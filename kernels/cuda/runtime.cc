@@ -2,6 +2,9 @@
 
 #include <cuda_runtime.h>
 
+#include <memory>
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
 #include "kernels/cuda/architectures.h"
@@ -42,6 +45,25 @@ absl::Status DriverStatus(cudaError_t error) {
         "CUDA_VISIBLE_DEVICES");
   }
   return ToStatus(error, "--device=cuda");
+}
+
+dim3 ToDim3(const Extent& extent) { return {extent.x, extent.y, extent.z}; }
+
+cudaKernelNodeParams NodeParams(const KernelCall& call,
+                                std::vector<void*>& arguments) {
+  cudaKernelNodeParams params = {};
+  params.func = const_cast<void*>(call.kernel);
+  params.gridDim = ToDim3(call.grid);
+  params.blockDim = ToDim3(call.block);
+  params.sharedMemBytes = static_cast<unsigned>(call.shared_bytes);
+  params.kernelParams = arguments.data();
+  return params;
+}
+
+// A graph that cannot be had is not an error of the kernels that follow.
+absl::Status GraphStatus(cudaError_t error, const char* what) {
+  if (error != cudaSuccess) cudaGetLastError();
+  return ToStatus(error, what);
 }
 
 }  // namespace
@@ -148,6 +170,59 @@ absl::StatusOr<bool> HasPassed(Event event) {
 absl::Status WaitFor(Event event) {
   return ToStatus(cudaEventSynchronize(event), "kernel");
 }
+
+absl::Status RunKernel(const KernelCalls& calls, size_t i, Stream stream) {
+  const KernelCall& call = calls[i];
+  return ToStatus(
+      cudaLaunchKernel(call.kernel, ToDim3(call.grid), ToDim3(call.block),
+                       calls.Arguments(i).data(), call.shared_bytes, stream),
+      "kernel launch");
+}
+
+struct KernelGraph {
+  ~KernelGraph() {
+    if (runnable != nullptr) cudaGraphExecDestroy(runnable);
+    if (graph != nullptr) cudaGraphDestroy(graph);
+  }
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t runnable = nullptr;
+  std::vector<cudaGraphNode_t> nodes;
+};
+
+absl::StatusOr<Graph> MakeGraph(const KernelCalls& calls) {
+  auto made = std::make_unique<KernelGraph>();
+  FACET_RETURN_IF_ERROR(
+      GraphStatus(cudaGraphCreate(&made->graph, 0), "cudaGraphCreate"));
+  for (size_t i = 0; i < calls.size(); ++i) {
+    std::vector<void*> arguments = calls.Arguments(i);
+    const cudaKernelNodeParams params = NodeParams(calls[i], arguments);
+    const cudaGraphNode_t* before = i > 0 ? &made->nodes.back() : nullptr;
+    cudaGraphNode_t node = nullptr;
+    FACET_RETURN_IF_ERROR(
+        GraphStatus(cudaGraphAddKernelNode(&node, made->graph, before,
+                                           i > 0 ? 1 : 0, &params),
+                    "cudaGraphAddKernelNode"));
+    made->nodes.push_back(node);
+  }
+  FACET_RETURN_IF_ERROR(
+      GraphStatus(cudaGraphInstantiate(&made->runnable, made->graph, 0),
+                  "cudaGraphInstantiate"));
+  return made.release();
+}
+
+absl::Status UpdateGraph(Graph graph, size_t i, const KernelCalls& calls) {
+  std::vector<void*> arguments = calls.Arguments(i);
+  const cudaKernelNodeParams params = NodeParams(calls[i], arguments);
+  return GraphStatus(cudaGraphExecKernelNodeSetParams(graph->runnable,
+                                                      graph->nodes[i], &params),
+                     "cudaGraphExecKernelNodeSetParams");
+}
+
+absl::Status RunGraphOn(Graph graph, Stream stream) {
+  return ToStatus(cudaGraphLaunch(graph->runnable, stream), "cudaGraphLaunch");
+}
+
+void DestroyGraph(Graph graph) { delete graph; }
 
 absl::Status Wait(Stream stream) {
   FACET_RETURN_IF_ERROR(ToStatus(cudaGetLastError(), "kernel launch"));

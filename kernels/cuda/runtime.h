@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "kernels/cuda/kernel_calls.h"
 #include "kernels/cuda/stream.h"
 
 namespace facet {
@@ -51,6 +52,20 @@ absl::Status Record(Event event, Stream stream);
 // recorded is passed. Errors of the stream's kernels may come out here.
 absl::StatusOr<bool> HasPassed(Event event);
 absl::Status WaitFor(Event event);
+
+// Call `i` of `calls`.
+absl::Status RunKernel(const KernelCalls& calls, size_t i, Stream stream);
+
+// Calls one behind the other that start as one. Changes are seen by runs that
+// are asked for later, not by one under way.
+struct KernelGraph;
+using Graph = KernelGraph*;
+absl::StatusOr<Graph> MakeGraph(const KernelCalls& calls);
+// Call `i` becomes that of `calls`. REQUIRES: the same kernel.
+absl::Status UpdateGraph(Graph graph, size_t i, const KernelCalls& calls);
+absl::Status RunGraphOn(Graph graph, Stream stream);
+// REQUIRES: no run is under way.
+void DestroyGraph(Graph graph);
 
 // Waits for the stream; errors of its kernels come out here.
 absl::Status Wait(Stream stream);

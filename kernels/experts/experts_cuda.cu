@@ -132,9 +132,9 @@ size_t ExpertsScratchBytes(int64_t tokens, int experts_per_token,
       .bytes;
 }
 
-void Experts(const ExpertsArgs& args, void* scratch, Stream stream) {
+void Experts(const ExpertsArgs& args, void* scratch, KernelLine& line) {
   if (args.tokens == 0) return;
-  Matmuls(args.beside, stream);
+  Matmuls(args.beside, line);
   ExpertPairs pairs =
       PlaceExpertPairs(scratch, args.tokens, args.experts_per_token,
                        args.experts, args.hidden, args.width);
@@ -142,7 +142,7 @@ void Experts(const ExpertsArgs& args, void* scratch, Stream stream) {
   pairs.replicas = args.replicas;
   pairs.replica = args.replica;
   Launch(GroupKernel, dim3(1), dim3(kGroupThreads),
-         args.experts * sizeof(int32_t), stream, pairs, args.chosen,
+         args.experts * sizeof(int32_t), line, pairs, args.chosen,
          args.weights);
 
   // No more experts than pairs have work.
@@ -164,7 +164,7 @@ void Experts(const ExpertsArgs& args, void* scratch, Stream stream) {
   gated.y = pairs.activated;
   gated.y_stride = args.width;
   Launch(ExpertKernel, dim3(active, static_cast<unsigned>(TilesOf(gated))),
-         dim3(kMatmulThreads), kStreamSharedBytes, stream, pairs, gated,
+         dim3(kMatmulThreads), kStreamSharedBytes, line, pairs, gated,
          2 * args.width * args.gate_up_stride, true);
 
   MatmulArgs down;
@@ -180,12 +180,12 @@ void Experts(const ExpertsArgs& args, void* scratch, Stream stream) {
   down.y = pairs.output;
   down.y_stride = args.hidden;
   Launch(ExpertKernel, dim3(active, static_cast<unsigned>(TilesOf(down))),
-         dim3(kMatmulThreads), kStreamSharedBytes, stream, pairs, down,
+         dim3(kMatmulThreads), kStreamSharedBytes, line, pairs, down,
          args.hidden * args.down_stride, false);
 
   Launch(CombineKernel, dim3(static_cast<unsigned>(args.tokens)),
          dim3(kCombineThreads),
-         (2 * args.experts_per_token + 1) * sizeof(int32_t), stream, pairs,
+         (2 * args.experts_per_token + 1) * sizeof(int32_t), line, pairs,
          args.chosen, args.experts_per_shard, args.hidden, args.y);
 }
 

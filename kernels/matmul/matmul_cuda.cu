@@ -43,25 +43,24 @@ __global__ void __launch_bounds__(kMatmulThreads)
 }
 
 template <int M>
-void LaunchStream(const Problems& problems, int64_t tiles, Stream stream) {
+void LaunchStream(const Problems& problems, int64_t tiles, KernelLine& line) {
   const int64_t groups = (problems.args[0].m + M - 1) / M;
   const dim3 grid(static_cast<unsigned>(tiles), static_cast<unsigned>(groups));
   if (problems.args[0].bf16_inputs) {
     Launch(StreamKernel<M, true>, grid, dim3(kMatmulThreads),
-           kStreamSharedBytes, stream, problems);
+           kStreamSharedBytes, line, problems);
   } else {
     Launch(StreamKernel<M, false>, grid, dim3(kMatmulThreads),
-           kStreamSharedBytes, stream, problems);
+           kStreamSharedBytes, line, problems);
   }
 }
 
 }  // namespace
 
-void Matmuls(absl::Span<const MatmulArgs> all, Stream stream) {
+void Matmuls(absl::Span<const MatmulArgs> all, KernelLine& line) {
   // Problems of as many rows and the same loop go together.
   for (size_t begin = 0; begin < all.size();) {
-    Problems problems;
-    problems.count = 0;
+    Problems problems = {};
     int64_t tiles = 0;
     const MatmulArgs& first = all[begin];
     const bool streams = CanStream(first);
@@ -77,15 +76,15 @@ void Matmuls(absl::Span<const MatmulArgs> all, Stream stream) {
     if (first.m == 0) continue;
     if (!streams) {
       Launch(AnyKernel, dim3(static_cast<unsigned>(tiles)),
-             dim3(kMatmulThreads), 0, stream, problems);
+             dim3(kMatmulThreads), 0, line, problems);
     } else if (first.m == 1) {
-      LaunchStream<1>(problems, tiles, stream);
+      LaunchStream<1>(problems, tiles, line);
     } else if (first.m == 2) {
-      LaunchStream<2>(problems, tiles, stream);
+      LaunchStream<2>(problems, tiles, line);
     } else if (first.m <= 4) {
-      LaunchStream<4>(problems, tiles, stream);
+      LaunchStream<4>(problems, tiles, line);
     } else {
-      LaunchStream<8>(problems, tiles, stream);
+      LaunchStream<8>(problems, tiles, line);
     }
   }
 }

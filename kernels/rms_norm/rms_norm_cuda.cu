@@ -65,10 +65,10 @@ __global__ void RmsNormsKernel(Chain chain, int64_t shared_width) {
 
 }  // namespace
 
-void RmsNorms(absl::Span<const RmsNormArgs> norms, Stream stream) {
+void RmsNorms(absl::Span<const RmsNormArgs> norms, KernelLine& line) {
   FACET_CHECK(norms.size() <= kMostNorms);
   if (norms.empty()) return;
-  Chain chain;
+  Chain chain = {};
   chain.count = static_cast<int>(norms.size());
   int64_t widest = 0;
   for (int n = 0; n < chain.count; ++n) {
@@ -78,7 +78,7 @@ void RmsNorms(absl::Span<const RmsNormArgs> norms, Stream stream) {
     }
   }
   Launch(RmsNormsKernel, dim3(static_cast<unsigned>(norms[0].rows)), kThreads,
-         (widest + 4) * sizeof(float), stream, chain, widest);
+         (widest + 4) * sizeof(float), line, chain, widest);
 }
 
 }  // namespace FACET_CUDA

@@ -75,11 +75,11 @@ __global__ void RouterKernel(RouterArgs args) {
 
 }  // namespace
 
-void Router(const RouterArgs& args, Stream stream) {
+void Router(const RouterArgs& args, KernelLine& line) {
   const size_t shared = args.experts * (sizeof(float) + sizeof(bool)) +
                         args.experts_per_token * sizeof(int32_t);
   Launch(RouterKernel, dim3(static_cast<unsigned>(args.tokens)), dim3(32),
-         shared, stream, args);
+         shared, line, args);
 }
 
 }  // namespace FACET_CUDA

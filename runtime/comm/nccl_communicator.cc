@@ -95,7 +95,8 @@ class NcclCommunicatorImpl : public NcclCommunicator {
         padded_,
         DeviceMemory::Allocate(options_.device, size() * block * sizeof(float),
                                "messages"));
-    FACET_ASSIGN_OR_RETURN(marks_, options_.device->MakeMarks(stream()));
+    FACET_ASSIGN_OR_RETURN(
+        marks_, options_.device->MakeMarks(options_.backend->stream()));
     watch_ = std::thread([this] { Watch(); });
     return absl::OkStatus();
   }
@@ -113,40 +114,41 @@ class NcclCommunicatorImpl : public NcclCommunicator {
     FACET_CHECK(count <= options_.most_floats);
     if (count > kWholeFloats) return AllReduceByParts(values);
     float* parts = static_cast<float*>(parts_.data());
-    FACET_RETURN_IF_ERROR(Call("all-reduce", count * sizeof(float), -1, [&] {
-      return api_.AllGather(values.data(), parts, count, kNcclFloat32, comm_,
-                            stream());
-    }));
+    FACET_RETURN_IF_ERROR(
+        Call("all-reduce", count * sizeof(float), -1, [&](void* stream) {
+          return api_.AllGather(values.data(), parts, count, kNcclFloat32,
+                                comm_, stream);
+        }));
     options_.backend->AddParts("all-reduce", size(), parts, values);
     return absl::OkStatus();
   }
 
   absl::Status AllGather(absl::Span<const uint8_t> block,
                          absl::Span<uint8_t> all) override {
-    return Call("all-gather", block.size(), -1, [&] {
+    return Call("all-gather", block.size(), -1, [&](void* stream) {
       return api_.AllGather(block.data(), all.data(), block.size(), kNcclUint8,
-                            comm_, stream());
+                            comm_, stream);
     });
   }
 
   absl::Status Broadcast(absl::Span<uint8_t> bytes, int root) override {
-    return Call("broadcast", bytes.size(), root, [&] {
+    return Call("broadcast", bytes.size(), root, [&](void* stream) {
       return api_.Broadcast(bytes.data(), bytes.data(), bytes.size(),
-                            kNcclUint8, root, comm_, stream());
+                            kNcclUint8, root, comm_, stream);
     });
   }
 
   absl::Status Send(absl::Span<const uint8_t> bytes, int peer) override {
-    return Call("send", bytes.size(), peer, [&] {
+    return Call("send", bytes.size(), peer, [&](void* stream) {
       return api_.Send(bytes.data(), bytes.size(), kNcclUint8, peer, comm_,
-                       stream());
+                       stream);
     });
   }
 
   absl::Status Recv(absl::Span<uint8_t> bytes, int peer) override {
-    return Call("receive", bytes.size(), peer, [&] {
+    return Call("receive", bytes.size(), peer, [&](void* stream) {
       return api_.Recv(bytes.data(), bytes.size(), kNcclUint8, peer, comm_,
-                       stream());
+                       stream);
     });
   }
 
@@ -172,8 +174,6 @@ class NcclCommunicatorImpl : public NcclCommunicator {
   }
 
  private:
-  void* stream() { return options_.backend->stream(); }
-
   // "rank 1 (node-b)"
   std::string Name(int rank) const {
     const std::string host =
@@ -223,11 +223,14 @@ class NcclCommunicatorImpl : public NcclCommunicator {
   absl::Status Call(const char* what, size_t bytes, int peer,
                     const Function& call) {
     const uint64_t number = recorder_.Ask(what, bytes, peer, absl::Now());
+    // Outside the lock: it hands over the operations before this one, and a
+    // device that stands still may take no more.
+    void* const stream = options_.backend->stream();
     int result = kNcclSuccess;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       if (!status_.ok()) return status_;
-      result = call();
+      result = call(stream);
     }
     absl::Status status = result == kNcclInProgress || result == kNcclSuccess
                               ? WaitUntilTaken(number)
@@ -362,7 +365,7 @@ class NcclCommunicatorImpl : public NcclCommunicator {
       return std::clamp<int64_t>(count - r * part, 0, part);
     };
     const int64_t own = floats_of(rank());
-    const auto exchange = [&] {
+    const auto exchange = [&](void* stream) {
       int result = kNcclSuccess;
       const auto keep = [&](int other) {
         if (result == kNcclSuccess || result == kNcclInProgress) result = other;
@@ -370,9 +373,9 @@ class NcclCommunicatorImpl : public NcclCommunicator {
       keep(api_.GroupStart());
       for (int peer = 0; peer < size(); ++peer) {
         keep(api_.Send(values.data() + std::min(count, peer * part),
-                       floats_of(peer), kNcclFloat32, peer, comm_, stream()));
+                       floats_of(peer), kNcclFloat32, peer, comm_, stream));
         keep(api_.Recv(parts + peer * own, own, kNcclFloat32, peer, comm_,
-                       stream()));
+                       stream));
       }
       // Ends whatever came before: a group is a thread's, not a
       // communicator's.
@@ -385,9 +388,9 @@ class NcclCommunicatorImpl : public NcclCommunicator {
                                absl::MakeSpan(sums + rank() * part, own));
     // Whole blocks travel; what is behind the last value is nobody's.
     FACET_RETURN_IF_ERROR(
-        Call("all-reduce, sums", part * sizeof(float), -1, [&] {
+        Call("all-reduce, sums", part * sizeof(float), -1, [&](void* stream) {
           return api_.AllGather(sums + rank() * part, parts, part, kNcclFloat32,
-                                comm_, stream());
+                                comm_, stream);
         }));
     options_.backend->AddParts("all-reduce", 1, parts, values);
     return absl::OkStatus();
