@@ -38,6 +38,9 @@ int64_t RowsPerBlock(const MatmulArgs& args) {
   return std::clamp<int64_t>(rows, least, kMatmulMaxBlock);
 }
 
+// Elements that a thread rounds at least: a few microseconds of work.
+constexpr int64_t kRoundGrain = 32768;
+
 struct Scratch {
   float* Get(int64_t floats) {
     if (static_cast<int64_t>(values.size()) < floats) values.resize(floats);
@@ -148,6 +151,64 @@ void RunGated(const MatmulVariant& variant, const Block& block,
   }
 }
 
+// Rows whole pages apart would meet in the same few lines of the first-level
+// cache.
+int64_t RoundedStride(int64_t k) { return (k + 31) / 32 * 32 + 32; }
+
+// Rows of x that a problem may ask for.
+int64_t RowsOf(const MatmulArgs& args) {
+  if (args.x_rows == nullptr || args.m == 0) return args.m;
+  return *std::max_element(args.x_rows, args.x_rows + args.m) + 1;
+}
+
+// For the dot product, which would round every row of x once for each block of
+// w: a copy of `problems` whose inputs are rounded once for all of them.
+absl::Span<const MatmulArgs> RoundInputs(absl::Span<const MatmulArgs> problems,
+                                         ThreadPool& pool) {
+  static thread_local std::vector<MatmulArgs> copies;
+  static thread_local std::vector<BF16> rounded;
+  struct Input {
+    const MatmulArgs* args;
+    int64_t rows, first;  // of `rounded`
+  };
+  static thread_local std::vector<Input> inputs;
+  static thread_local std::vector<size_t> input_of;
+  const auto same = [](const MatmulArgs& a, const MatmulArgs& b) {
+    return a.x == b.x && a.x_stride == b.x_stride && a.k == b.k;
+  };
+  inputs.clear();
+  input_of.clear();
+  for (const MatmulArgs& args : problems) {
+    // Products that share x follow each other.
+    if (inputs.empty() || !same(*inputs.back().args, args)) {
+      inputs.push_back({&args, 0, 0});
+    }
+    inputs.back().rows = std::max(inputs.back().rows, RowsOf(args));
+    input_of.push_back(inputs.size() - 1);
+  }
+  int64_t total = 0;
+  for (Input& input : inputs) {
+    input.first = total;
+    total += input.rows * RoundedStride(input.args->k);
+  }
+  if (static_cast<int64_t>(rounded.size()) < total) rounded.resize(total);
+  copies.assign(problems.begin(), problems.end());
+  BF16* const all = rounded.data();
+  for (size_t p = 0; p < copies.size(); ++p) {
+    copies[p].x_rounded = all + inputs[input_of[p]].first;
+    copies[p].x_rounded_stride = RoundedStride(copies[p].k);
+  }
+  for (const Input& input : inputs) {
+    MatmulArgs args = *input.args;
+    args.x_rounded_stride = RoundedStride(args.k);
+    const int64_t grain = std::max<int64_t>(1, kRoundGrain / args.k);
+    pool.ParallelFor(input.rows, grain, [&](int64_t begin, int64_t end) {
+      RoundRowsAvx512Bf16(args, begin, end, all + input.first);
+    });
+  }
+  return copies;
+}
+
 }  // namespace
 
 absl::Span<const MatmulVariant> MatmulVariants() {
@@ -163,6 +224,13 @@ bool MatmulUsesBf16DotProduct() { return ActiveIsa() == Isa::kAvx512Bf16; }
 
 void Matmul(absl::Span<const MatmulArgs> problems, ThreadPool& pool) {
   const MatmulVariant& variant = ActiveVariant(kBestFirst);
+  const auto rounds = [](const MatmulArgs& args) {
+    return args.bf16_inputs && args.w_dtype == DType::kBF16;
+  };
+  if (variant.isa == Isa::kAvx512Bf16 &&
+      std::all_of(problems.begin(), problems.end(), rounds)) {
+    problems = RoundInputs(problems, pool);
+  }
   const Blocks blocks(problems);
   const int64_t count = blocks.count();
   pool.ParallelDynamic(count, [&](int thread, int64_t index) {

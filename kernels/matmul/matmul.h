@@ -36,6 +36,11 @@ struct MatmulArgs {
   const void* up = nullptr;  // [n, k], dtype and stride of w; null: none
   int segments = 1;          // a power of two up to 32 that divides k
   bool bf16_inputs = false;
+  // With bf16_inputs, where they have been rounded already: rows like those of
+  // x. Matmul() sees to it where a variant gains by that; null: each block
+  // rounds its own.
+  const BF16* x_rounded = nullptr;
+  int64_t x_rounded_stride = 0;  // elements
   float* y = nullptr;    // [m, n], not overlapping x
   int64_t y_stride = 0;  // elements
 };

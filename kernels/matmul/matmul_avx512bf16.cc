@@ -16,4 +16,12 @@ void MatmulAvx512Bf16(const MatmulArgs& args, int64_t n_begin, int64_t n_end,
   }
 }
 
+void RoundRowsAvx512Bf16(const MatmulArgs& args, int64_t begin, int64_t end,
+                         BF16* rounded) {
+  for (int64_t row = begin; row < end; ++row) {
+    FACET_SIMD::RoundRow(args.x + row * args.x_stride, args.k,
+                         rounded + row * args.x_rounded_stride);
+  }
+}
+
 }  // namespace facet

@@ -209,7 +209,10 @@ void MatmulBlock(const MatmulArgs& args, int64_t n_begin, int64_t n_end,
     for (int i = 0; i < rows; ++i) {
       const int64_t row = args.x_rows != nullptr ? args.x_rows[m + i] : m + i;
       const float* source = args.x + row * args.x_stride;
-      if (args.bf16_inputs) {
+      if (sizeof(X) == sizeof(BF16) && args.x_rounded != nullptr) {
+        strip.x[i] = reinterpret_cast<const X*>(args.x_rounded +
+                                                row * args.x_rounded_stride);
+      } else if (args.bf16_inputs) {
         RoundRow(source, args.k, rounded + i * args.k);
         strip.x[i] = rounded + i * args.k;
       } else {

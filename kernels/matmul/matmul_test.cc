@@ -174,6 +174,31 @@ TEST(MatmulDispatchTest, GatedProductsAreTheirPartsOneAfterAnother) {
   }
 }
 
+// Several products of one input, of rows of it, and of another input.
+TEST(MatmulDispatchTest, RoundedInputsAreThoseOfEachProductAlone) {
+  const Problem a(40, 130, 256, DType::kBF16, 1);
+  const Problem b(40, 66, 256, DType::kBF16, 2);
+  const Problem c(9, 50, 96, DType::kBF16, 3);
+  const std::vector<int32_t> rows = {3, 38, 4};
+  ThreadPool pool(3);
+  std::vector<float> y[3], alone[3];
+  const auto args_of = [&](std::vector<float>* to) {
+    std::vector<MatmulArgs> all = {a.Args(to[0], 4), b.Args(to[1]),
+                                   c.Args(to[2])};
+    all[1].x = a.x.data();
+    all[1].x_rows = rows.data();
+    all[1].m = 3;
+    for (MatmulArgs& args : all) args.bf16_inputs = true;
+    return all;
+  };
+  Matmul(args_of(y), pool);
+  const MatmulVariant& variant = MatmulVariants().front();
+  for (const MatmulArgs& args : args_of(alone)) {
+    RunVariant(variant, args, {});
+  }
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(y[i], alone[i]) << i;
+}
+
 TEST(MatmulDispatchTest, ThreadsAndSharedRegionsChangeNoBit) {
   Problem a(7, 1000, 256, DType::kBF16, 1);
   Problem b(7, 130, 256, DType::kBF16, 2);

@@ -22,6 +22,10 @@ void MatmulAvx512(const MatmulArgs& args, int64_t n_begin, int64_t n_end,
 void MatmulAvx512Bf16(const MatmulArgs& args, int64_t n_begin, int64_t n_end,
                       const MatmulStream& stream, float* scratch);
 
+// Rows [begin, end) of x, whatever x_rows says, to rows of x_rounded_stride.
+void RoundRowsAvx512Bf16(const MatmulArgs& args, int64_t begin, int64_t end,
+                         BF16* rounded);
+
 }  // namespace facet
 
 #endif  // FACET_KERNELS_MATMUL_MATMUL_VARIANTS_H_
