@@ -5,8 +5,10 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
 #include "nlohmann/json.hpp"
+#include "rpc/cli/byte_size.h"
 #include "rpc/cli/input_files.h"
 #include "rpc/cli/model_flags.h"
+#include "rpc/cli/plan_kubernetes.h"
 #include "rpc/cli/verb.h"
 #include "runtime/config/model_config.h"
 #include "runtime/plan/shard_plan.h"
@@ -20,7 +22,48 @@ struct PlanFlags {
   ParallelismFlags parallelism;
   std::string kv_format = "f32";
   bool json = false;
+  bool kubernetes = false;
+  KubernetesPlanOptions node;
+  std::string gpu_memory;
+  std::string node_memory;
+  std::string form;
 };
+
+absl::Status ReadSize(const char* flag, const std::string& text,
+                      int64_t* bytes) {
+  if (text.empty()) return absl::OkStatus();
+  const absl::StatusOr<int64_t> size = ParseByteSize(text);
+  if (!size.ok()) return Annotate(size.status(), flag);
+  *bytes = *size;
+  return absl::OkStatus();
+}
+
+absl::Status PlanKubernetes(const PlanFlags& flags, const ModelConfig& model) {
+  KubernetesPlanOptions options = flags.node;
+  options.parallelism = flags.parallelism;
+  options.kv_format = flags.kv_format;
+  FACET_RETURN_IF_ERROR(
+      ReadSize("--gpu-memory", flags.gpu_memory, &options.node.gpu_memory));
+  FACET_RETURN_IF_ERROR(
+      ReadSize("--node-memory", flags.node_memory, &options.node.node_memory));
+  const std::string form = !flags.form.empty()      ? flags.form
+                           : options.node.nodes > 1 ? "lws"
+                                                    : "one-node";
+  if (form == "one-node") {
+    options.form = WorkloadForm::kOneNode;
+  } else if (form == "lws") {
+    options.form = WorkloadForm::kLeaderWorkerSet;
+  } else if (form == "statefulset") {
+    options.form = WorkloadForm::kStatefulSet;
+  } else {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--form: \"", form, "\", expected one-node, lws or statefulset"));
+  }
+  FACET_ASSIGN_OR_RETURN(const std::string component,
+                         KubernetesComponent(model, options));
+  std::fputs(component.c_str(), stdout);
+  return absl::OkStatus();
+}
 
 // {"tp": 2, "pp": 1, "ep": 1, "workers": 2, "stage_layers": [6, 6]}, all
 // optional. Flags win.
@@ -102,6 +145,7 @@ absl::Status Plan(PlanFlags flags) {
     FACET_RETURN_IF_ERROR(ReadCluster(flags.cluster, &flags.parallelism));
   }
   FACET_ASSIGN_OR_RETURN(const ModelConfig model, ReadModelConfig(flags.model));
+  if (flags.kubernetes) return PlanKubernetes(flags, model);
   FACET_ASSIGN_OR_RETURN(const ParallelismOptions options,
                          ResolveParallelism(flags.parallelism, model));
   FACET_ASSIGN_OR_RETURN(const ShardPlan plan,
@@ -139,7 +183,9 @@ int RunPlan(int argc, char** argv) {
       "downloaded.",
       "  facet plan --model DIR --workers=2\n"
       "  facet plan --model DIR --tp=4 --pp=2 --json\n"
-      "  facet plan --model DIR --cluster=cluster.json\n\n"
+      "  facet plan --model DIR --cluster=cluster.json\n"
+      "  facet plan --model DIR --kubernetes --nodes=2 --gpus=4 "
+      "--gpu-memory=80G\n\n"
       "cluster.json: {\"tp\": 2, \"pp\": 1, \"ep\": 1}\n");
   app->add_option("--model", flags.model, "Directory with a config.json")
       ->required();
@@ -148,6 +194,39 @@ int RunPlan(int argc, char** argv) {
       ->capture_default_str();
   app->add_flag("--json", flags.json, "JSON in place of a table");
   AddParallelismFlags(app.get(), &flags.parallelism);
+  const std::string group = "On Kubernetes (see deploy/README.md)";
+  app->add_flag("--kubernetes", flags.kubernetes,
+                "A Kustomize component for deploy/kubernetes in place of a "
+                "table")
+      ->group(group);
+  app->add_option("--nodes", flags.node.node.nodes,
+                  "Nodes that share the model")
+      ->capture_default_str()
+      ->group(group);
+  app->add_option("--gpus", flags.node.node.gpus,
+                  "GPUs of each node; 0: processors compute")
+      ->capture_default_str()
+      ->group(group);
+  app->add_option("--gpu-memory", flags.gpu_memory, "Of each GPU, e.g. 80G")
+      ->group(group);
+  app->add_option("--node-cpus", flags.node.node.cpus,
+                  "CPUs of each node for Facet; default: 2 a GPU, and 4")
+      ->group(group);
+  app->add_option(
+         "--node-memory", flags.node_memory,
+         "Memory of each node for Facet; default: room for its weights")
+      ->group(group);
+  app->add_option("--chunk", flags.node.chunk_tokens, "Most tokens of one step")
+      ->capture_default_str()
+      ->group(group);
+  app->add_option("--max-sequences", flags.node.max_sequences,
+                  "Answers at once")
+      ->capture_default_str()
+      ->group(group);
+  app->add_option("--form", flags.form,
+                  "one-node, lws or statefulset; default: lws for several "
+                  "nodes")
+      ->group(group);
   return RunVerb(app.get(), argc, argv, [&] { return Plan(flags); });
 }
 

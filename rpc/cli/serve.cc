@@ -17,11 +17,13 @@
 #include "rpc/cli/byte_size.h"
 #include "rpc/cli/duration_flag.h"
 #include "rpc/cli/embedded_model.h"
+#include "rpc/cli/group_environment.h"
 #include "rpc/cli/model_flags.h"
 #include "rpc/cli/verb.h"
 #include "rpc/control/build_id.h"
 #include "rpc/control/listen_address.h"
 #include "rpc/coordinator/inference_server.h"
+#include "rpc/health/health_port.h"
 #include "rpc/http/http_server.h"
 #include "rpc/http/serving_routes.h"
 #include "rpc/openai/access_log.h"
@@ -30,6 +32,10 @@
 
 namespace facet {
 namespace {
+
+// Without a round of the loop that watches the model for so long, what it asks
+// hangs.
+constexpr absl::Duration kStuck = absl::Seconds(60);
 
 struct ServeFlags {
   ModelFlags model;
@@ -41,7 +47,9 @@ struct ServeFlags {
   int max_connections = 4096;
   std::string grpc = "127.0.0.1:8001";
   std::string control = "127.0.0.1:8002";
+  std::string health = "off";
   std::optional<int> expect_workers;
+  std::optional<int> workers_per_pod;
   std::string grace = "30s";
   std::string join_timeout = "5m";
   int max_sequences = 64;
@@ -129,6 +137,22 @@ void PrintScreen(const ServeFlags& flags, EmbeddedModel* model) {
   if (!model->cluster().control_address().empty()) {
     line("control", model->cluster().control_address());
   }
+}
+
+// --workers-per-pod as --expect-workers.
+absl::Status CountPods(ServeFlags* flags) {
+  if (!flags->workers_per_pod.has_value()) return absl::OkStatus();
+  if (flags->expect_workers.has_value()) {
+    return absl::InvalidArgumentError(
+        "--workers-per-pod and --expect-workers exclude each other");
+  }
+  if (*flags->workers_per_pod < 1) {
+    return absl::InvalidArgumentError("--workers-per-pod: at least 1");
+  }
+  const absl::StatusOr<GroupEnvironment> group = ReadGroupEnvironment();
+  if (!group.ok()) return Annotate(group.status(), "--workers-per-pod");
+  flags->expect_workers = *flags->workers_per_pod * group->size;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<EmbeddedModelOptions> MakeOptions(const ServeFlags& flags) {
@@ -264,7 +288,8 @@ void AllowManyFiles() {
   setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-absl::Status Serve(const ServeFlags& flags) {
+absl::Status Serve(ServeFlags flags) {
+  FACET_RETURN_IF_ERROR(CountPods(&flags));
   absl::Duration grace;
   FACET_RETURN_IF_ERROR(ParseDurationFlag("--grace", flags.grace, &grace));
   FACET_ASSIGN_OR_RETURN(const EmbeddedModelOptions options,
@@ -289,6 +314,13 @@ absl::Status Serve(const ServeFlags& flags) {
   HttpFront http(flags, &stop);
   const bool serves_http = flags.http != "off";
   if (serves_http) FACET_RETURN_IF_ERROR(Annotate(http.Start(), "--http"));
+  std::unique_ptr<HealthPort> probes;  // before the model: it is alive already
+  if (flags.health != "off") {
+    absl::StatusOr<std::unique_ptr<HealthPort>> started =
+        HealthPort::Start(flags.health);
+    if (!started.ok()) return Annotate(started.status(), "--health");
+    probes = *std::move(started);
+  }
   FACET_ASSIGN_OR_RETURN(model, EmbeddedModel::Start(options));
   FACET_ASSIGN_OR_RETURN(
       const auto server,
@@ -305,8 +337,15 @@ absl::Status Serve(const ServeFlags& flags) {
   absl::Status health;
   while (health.ok() && !stop.WaitFor(absl::Milliseconds(100))) {
     health = Health(*model);
+    if (probes == nullptr) continue;
+    probes->SetReady(health.ok());
+    probes->Beat(kStuck);
   }
   server->SetServing(false);
+  if (probes != nullptr) {
+    probes->SetReady(false);
+    probes->Beat(absl::InfiniteDuration());  // draining has an end of its own
+  }
   if (health.ok()) {
     std::fprintf(stderr, "stopping, up to %s for what runs\n",
                  absl::FormatDuration(grace).c_str());
@@ -361,6 +400,13 @@ int RunServe(int argc, char** argv) {
   app->add_flag("--vllm-metrics", flags.vllm_metrics,
                 "Show metrics under vLLM's names too, for dashboards that know "
                 "them");
+  app->add_option("--health", flags.health,
+                  "HOST:PORT of a gRPC health service for probes, which tells "
+                  "liveness and readiness apart; or off")
+      ->capture_default_str();
+  app->add_option("--workers-per-pod", flags.workers_per_pod,
+                  "In a LeaderWorkerSet: wait for this many workers of each of "
+                  "LWS_GROUP_SIZE pods");
   app->add_option("--expect-workers", flags.expect_workers,
                   "Wait for this many `facet worker` to join");
   app->add_option("--join-timeout", flags.join_timeout,
@@ -378,6 +424,7 @@ int RunServe(int argc, char** argv) {
   app->add_flag("--no-prefix-cache", flags.no_prefix_cache,
                 "Compute every prompt anew; the answers are the same");
   AddModelFlags(app.get(), &flags.model, /*required=*/true);
+  AddConfigFlag(app.get());
   return RunVerb(app.get(), argc, argv, [&] { return Serve(flags); });
 }
 

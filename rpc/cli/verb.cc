@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
 #include "runtime/tokenizer/utf8.h"
 
 namespace facet {
@@ -36,6 +37,13 @@ const char* EmptyValue(int argc, char** argv) {
     }
   }
   return nullptr;
+}
+
+// CLI11's words for an unknown name speak of INI, whatever the file is.
+std::string FlagInFile(absl::string_view what) {
+  return absl::ConsumePrefix(&what, "INI was not able to parse ")
+             ? absl::StrCat(what, " is no flag of this verb")
+             : std::string(what);
 }
 
 }  // namespace
@@ -71,6 +79,12 @@ std::unique_ptr<CLI::App> MakeApp(const std::string& verb,
   return app;
 }
 
+void AddConfigFlag(CLI::App* app) {
+  app->set_config("--config", "",
+                  "File of flags, e.g. a line tp = 2; the command line wins");
+  app->allow_config_extras(false);
+}
+
 int RunVerb(CLI::App* app, int argc, char** argv,
             const std::function<absl::Status()>& body) {
   const std::string verb = argv[0];
@@ -84,6 +98,10 @@ int RunVerb(CLI::App* app, int argc, char** argv,
   } catch (const CLI::CallForHelp&) {
     std::cout << app->help();
     return kExitDone;
+  } catch (const CLI::ConfigError& error) {
+    PrintError(verb, absl::InvalidArgumentError(
+                         absl::StrCat("--config: ", FlagInFile(error.what()))));
+    return kExitBadInput;
   } catch (const CLI::ParseError& error) {
     const std::string what = OneLine(error.what());
     std::fprintf(stderr, "facet %s: %s (try: facet %s --help)\n", verb.c_str(),

@@ -39,6 +39,10 @@ std::unique_ptr<CLI::App> MakeApp(const std::string& verb,
                                   const std::string& description,
                                   const std::string& examples);
 
+// `--config FILE`: flags by their long names, a line each, as TOML has it
+// (`kv-memory = "2G"`). The command line wins; an unknown name is an error.
+void AddConfigFlag(CLI::App* app);
+
 // Parses the command line into `app`'s options and runs `body`. Errors of both
 // go to stderr as one line. Returns the exit code.
 int RunVerb(CLI::App* app, int argc, char** argv,

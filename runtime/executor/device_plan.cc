@@ -44,8 +44,7 @@ std::optional<ParallelismOptions> SmallestPlan(const ModelConfig& model,
       if (!plan.ok()) continue;
       int64_t largest = 0;
       for (int rank = 0; rank < ranks; ++rank) {
-        largest = std::max(largest, plan->WeightBytes(model, rank) +
-                                        TableBytes(model, *plan, rank));
+        largest = std::max(largest, PlacedWeightBytes(model, *plan, rank));
       }
       if (largest <= bytes) return options;
     }
@@ -69,6 +68,11 @@ BackendLimits LimitsOf(const ModelConfig& model, const ShardPlan& plan,
     limits.expert_width = model.expert_width;
   }
   return limits;
+}
+
+int64_t PlacedWeightBytes(const ModelConfig& model, const ShardPlan& plan,
+                          int rank) {
+  return plan.WeightBytes(model, rank) + TableBytes(model, plan, rank);
 }
 
 int64_t KvPageBytes(const ModelConfig& model, const ShardPlan& plan, int rank,

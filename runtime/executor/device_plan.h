@@ -25,6 +25,11 @@ struct DeviceNeeds {
 BackendLimits LimitsOf(const ModelConfig& model, const ShardPlan& plan,
                        int rank, int64_t tokens);
 
+// Of the weights that `rank` holds on a device: those it reads, and the
+// embedding tables that it gathers from.
+int64_t PlacedWeightBytes(const ModelConfig& model, const ShardPlan& plan,
+                          int rank);
+
 int64_t KvPageBytes(const ModelConfig& model, const ShardPlan& plan, int rank,
                     const KvPoolSizes& pools, int bytes_per_element);
 

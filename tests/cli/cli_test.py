@@ -210,8 +210,25 @@ class BadInput(Files):
         self.refused(1, ["cannot reach coordinator", nobody], "worker",
                      "--coordinator", nobody, "--join-timeout=300ms")
         self.refused(2, ["HOST:PORT"], "worker", "--coordinator=nowhere")
+        self.refused(2, ["--coordinator", "LWS_LEADER_ADDRESS"], "worker")
+        self.refused(2, ["cuda:0", "--device=cuda"], "worker",
+                     f"--coordinator={nobody}", "--device=cuda:0",
+                     "--workers=2")
         self.refused(2, ["HOST:PORT"], "generate", "--server=nowhere",
                      "--prompt=a")
+
+    def test_files_of_flags(self):
+        wrong = self.path("wrong.toml", "kv-memori = \"1G\"\n")
+        self.refused(2, ["--config", "kv-memori", "no flag"], "serve",
+                     "--model", DENSE, f"--config={wrong}")
+        self.refused(2, ["/no/such/file"], "serve", "--model", DENSE,
+                     "--config=/no/such/file")
+        # A value of the file counts, and the command line wins over it.
+        few = self.path("few.toml", "max-queue = 0\nmax-sequences = 0\n")
+        self.refused(2, ["--max-sequences"], "serve", "--model", DENSE,
+                     f"--config={few}")
+        self.refused(2, ["--max-queue"], "serve", "--model", DENSE,
+                     f"--config={few}", "--max-sequences=1")
 
 
 class Help(unittest.TestCase):

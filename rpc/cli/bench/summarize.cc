@@ -94,15 +94,6 @@ class Summary {
     const char* name;
   };
 
-  // Mean of the samples, or of the whole run where there are none.
-  static double RateAround(const std::vector<LimitSample>& samples,
-                           const SampledLimit& limit) {
-    if (samples.empty()) return limit.of_run;
-    double sum = 0;
-    for (const LimitSample& sample : samples) sum += sample.*limit.of;
-    return sum / static_cast<double>(samples.size());
-  }
-
   // `tokens_per_s`, by repetition, times `factor`, held against the limit times
   // `limit_factor`.
   void AddSampled(const std::string& name, const std::string& unit,
@@ -165,27 +156,17 @@ class Summary {
     const StepWork work = WorkOfStep(model_, slices, kv_bytes_per_element_);
     const double gb_per_token =
         (work.weight_bytes + work.kv_bytes) / 1e9 / runs.batch;
-    const double gflop =
-        DecodeFlops(model_, static_cast<int64_t>(runs.context)) / 1e9;
-    // Many sequences make arithmetic the longer of the two.
-    if (gflop / RateAround(runs.limits, peak_) >
-        gb_per_token / RateAround(runs.limits, matvec_)) {
-      AddSampled(
-          "tokens_per_s", "tokens/s", runs.tokens_per_s, 1, runs.limits, peak_,
-          1 / gflop,
-          absl::StrFormat("%s over %.3f GFLOP a token", peak_.name, gflop));
-    } else {
-      AddSampled(
-          "tokens_per_s", "tokens/s", runs.tokens_per_s, 1, runs.limits,
-          matvec_, 1 / gb_per_token,
-          absl::StrFormat(
-              "matvec rate over %.3f GB of weights and %.3f of K/V a step",
-              work.weight_bytes / 1e9, work.kv_bytes / 1e9));
-    }
+    AddSampled("tokens_per_s", "tokens/s", runs.tokens_per_s, 1, runs.limits,
+               matvec_, 1 / gb_per_token,
+               absl::StrFormat(
+                   "matvec rate over %.3f GB of weights and %.3f of K/V a step",
+                   work.weight_bytes / 1e9, work.kv_bytes / 1e9));
     AddSampled("bytes_per_s", "GB/s", runs.tokens_per_s, gb_per_token,
                runs.limits, matvec_, 1, matvec_.name);
-    AddSampled("arithmetic", "GFLOP/s", runs.tokens_per_s, gflop, runs.limits,
-               peak_, 1, peak_.name);
+    const double flops =
+        DecodeFlops(model_, static_cast<int64_t>(runs.context));
+    AddSampled("arithmetic", "GFLOP/s", runs.tokens_per_s, flops / 1e9,
+               runs.limits, peak_, 1, peak_.name);
     const double step_p50 = Percentile(runs.step_s, 50);
     Add("step_p50", "ms", Once(step_p50 * 1e3));
     Add("step_p99", "ms", Once(Percentile(runs.step_s, 99) * 1e3));

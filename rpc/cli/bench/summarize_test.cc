@@ -74,19 +74,6 @@ TEST_F(SummarizeTest, DecodeIsHeldAgainstTheMeanMatvecRate) {
   EXPECT_NEAR(Find("decode", "control_p50").value.median, 100, 1e-9);
 }
 
-TEST_F(SummarizeTest, ManySequencesAreHeldAgainstTheArithmeticWhereItBinds) {
-  const double gflop = DecodeFlops(model_, 0) / 1e9;
-  DecodeRuns runs;
-  runs.tokens_per_s = {100 / gflop};  // of the mean peak of 200
-  runs.step_s = {0.1};
-  runs.control_s = {100e-6};
-  runs.batch = 64;
-  all_.decode.push_back(runs);
-  EXPECT_NEAR(Find("concurrency 64", "tokens_per_s").fraction(), 0.5, 1e-9);
-  EXPECT_NEAR(Find("concurrency 64", "arithmetic").fraction(), 0.5, 1e-9);
-  EXPECT_LT(Find("concurrency 64", "bytes_per_s").fraction(), 0.5);
-}
-
 TEST_F(SummarizeTest, EachRepetitionIsHeldAgainstTheSamplesAroundIt) {
   const StepWork work = WorkOfStep(model_, {SliceShape()}, 4);
   const double gigabytes = (work.weight_bytes + work.kv_bytes) / 1e9;
