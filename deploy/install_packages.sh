@@ -4,7 +4,7 @@
 set -euo pipefail
 
 packages=(
-  ca-certificates git g++ python3
+  ca-certificates git g++ python3 python3-yaml iproute2
   bazel-bootstrap bazel-skylib bazel-platforms bazel-rules-java
   libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev
   libabsl-dev libgtest-dev libgmock-dev libssl-dev

@@ -1,0 +1,252 @@
+#!/usr/bin/python3
+"""The very manifests at work: pods of rendered overlays come up, serve, are
+replaced, drained and rolled. Needs root or user namespaces, and says so where
+it has neither.
+
+Usage: pods_test.py FACET [NAME OF TEST...]
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+import urllib.request
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.join(HERE, "..", "..")
+sys.path.insert(0, HERE)
+
+import kustomize  # noqa: E402  (they lie beside this file)
+import pod_runner  # noqa: E402
+from health_client import is_serving  # noqa: E402
+from workloads import by_kind, workloads  # noqa: E402
+
+FACET = os.path.abspath(sys.argv[1])
+MODEL = os.path.join(ROOT, "deploy", "demo-model")
+OVERLAYS = os.path.join(ROOT, "deploy", "kubernetes", "overlays")
+BUILD_IMAGE = os.path.join(ROOT, "deploy", "image", "build.py")
+TIMEOUT = 400
+# What a client hears of a server that takes no more, or is gone.
+REFUSED = "shutting down|no server answers"
+QUESTION = ["--prompt=The weather in Lisbon is", "--max-tokens=24",
+            "--temperature=0", "--json"]
+
+
+def ask(address, *flags):
+    return subprocess.run(
+        [FACET, "generate", f"--server={address}", *(flags or QUESTION)],
+        capture_output=True, check=False, timeout=TIMEOUT)
+
+
+def tokens(done):
+    return json.loads(done.stdout)["outputs"][0]["tokens"]
+
+
+class Pods(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory()
+        os.chmod(cls.folder.name, 0o755)
+        root = os.path.join(cls.folder.name, "image")
+        subprocess.run([sys.executable, BUILD_IMAGE, "--facet", FACET,
+                        "--model", MODEL, "--root-folder", root], check=True)
+        cls.image = pod_runner.Image(root, ["/usr/bin/facet"])
+        alone = subprocess.run([FACET, "generate", "--model", MODEL, *QUESTION],
+                               capture_output=True, check=True, timeout=TIMEOUT)
+        cls.expected = tokens(alone)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.folder.cleanup()
+
+    def cluster(self, overlay, change=None):
+        resources = kustomize.render(os.path.join(OVERLAYS, overlay))
+        if change is not None:
+            change(resources)
+        images = {container["image"]: self.image
+                  for workload in workloads(resources)
+                  for container in workload.spec["containers"]}
+        cluster = pod_runner.Cluster(
+            resources, images, {"facet-join-token": {"token": "a secret"}})
+        self.addCleanup(cluster.close)
+        return cluster
+
+    def serves(self, cluster):
+        (address, *_) = cluster.endpoints("facet-api", "grpc")
+        done = ask(address)
+        self.assertEqual(done.returncode, 0, done.stderr.decode() +
+                         cluster.logs())
+        self.assertEqual(tokens(done), self.expected)
+
+    def left_in_order(self, cluster):
+        for pod in cluster.pods.values():
+            for container in pod.containers:
+                where = f"{pod.name} {container.name}\n{pod.logs()}"
+                self.assertFalse(container.killed, where)
+                self.assertEqual(container.exits[-1], 0, where)
+
+    def test_a_group_is_alive_before_its_workers_and_ready_with_them(self):
+        cluster = self.cluster("cpu-lws")
+        leader = cluster.start_pod("facet-0")
+        coordinator = leader.container("coordinator")
+        cluster.wait("the leader lives", lambda: coordinator.started, TIMEOUT)
+        self.assertTrue(is_serving(leader.ip, 8003, "liveness", 10))
+        self.assertFalse(is_serving(leader.ip, 8003, "readiness", 10))
+        self.assertEqual(cluster.endpoints("facet-api", "grpc"), [])
+
+        worker = cluster.start_pod("facet-0-1")
+        cluster.wait_until_ready()
+        self.serves(cluster)
+        self.assertEqual([one.starts for one in leader.containers], [1, 1])
+
+        # The container is what its manifest says.
+        pid = subprocess.check_output(
+            ["pgrep", "-f", "-o", "/usr/bin/facet worker"]).decode().strip()
+        with open(f"/proc/{pid}/mounts", encoding="utf-8") as file:
+            mounts = {line.split()[1]: line.split()[3].split(",")
+                      for line in file}
+        self.assertIn("ro", mounts["/"])
+        self.assertIn("ro", mounts["/etc/facet"])
+        with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+            status = dict(line.rstrip("\n").split(":\t", 1)
+                          for line in file)
+        self.assertEqual(status["CapEff"], "0000000000000000")
+        self.assertEqual(status["NoNewPrivs"], "1")
+        self.assertEqual(status["Uid"].split()[0],
+                         str(cluster.user(65532)))
+
+        # A worker that vanishes with its node: not ready, then another takes
+        # its place at another address.
+        worker.kill()
+        cluster.wait("the leader notices",
+                     lambda: not is_serving(leader.ip, 8003, "readiness", 10),
+                     TIMEOUT)
+        again = cluster.start_pod("facet-0-1")
+        self.assertNotEqual(again.ip, worker.ip)
+        cluster.wait_until_ready()
+        self.serves(cluster)
+
+        # Deleted while it answers, again and again: every answer that was begun
+        # ends as it should, until requests are refused.
+        (address,) = cluster.endpoints("facet-api", "grpc")
+        answers = []
+
+        def keep_asking():
+            while True:
+                done = ask(address, "--prompt=Facet", "--max-tokens=400",
+                           "--ignore-eos", "--temperature=0", "--json")
+                answers.append(done)
+                if done.returncode != 0:
+                    return
+        clients = [threading.Thread(target=keep_asking) for _ in range(2)]
+        for client in clients:
+            client.start()
+        cluster.wait("it answers", lambda: self.running(address) > 0, TIMEOUT)
+        cluster.stop_pods(list(cluster.pods))
+        for client in clients:
+            client.join()
+        complete = [one for one in answers if one.returncode == 0]
+        self.assertGreater(len(complete), 0)
+        for answer in complete:
+            self.assertEqual(len(tokens(answer)), 400)
+        for answer in answers:
+            if answer.returncode != 0:
+                self.assertRegex(answer.stderr.decode(),
+                                 REFUSED, cluster.logs())
+        self.left_in_order(cluster)
+
+    @staticmethod
+    def serving(cluster):
+        """Who takes requests; asks patiently where a busy machine made the
+        probes of all run late."""
+        return cluster.endpoints("facet-api", "grpc") or [
+            f"{pod.ip}:8001" for pod in list(cluster.pods.values())
+            if pod.workload.role == "leader" and not pod.stopping and
+            is_serving(pod.ip, 8003, "readiness", 120)]
+
+    @staticmethod
+    def running(address):
+        """Requests that run, by the metrics of the same pod."""
+        host = address.rpartition(":")[0]
+        url = f"http://{host}:8000/metrics"
+        with urllib.request.urlopen(url, timeout=60) as reply:
+            for line in reply.read().decode().splitlines():
+                if line.startswith("facet:num_requests_running{"):
+                    return float(line.split()[-1])
+        raise AssertionError("no such metric")
+
+    def test_a_roll_goes_group_by_group_and_always_serves(self):
+        def two_groups(resources):
+            by_kind(resources, "LeaderWorkerSet")[0]["spec"]["replicas"] = 2
+        cluster = self.cluster("cpu-lws", two_groups)
+        cluster.start()
+        cluster.wait_until_ready()
+        self.assertEqual(len(cluster.endpoints("facet-api", "grpc")), 2)
+        rolled = threading.Event()
+        failures = []
+        asked = [0]
+
+        def keep_asking():
+            while not rolled.is_set():
+                addresses = self.serving(cluster)
+                if not addresses:
+                    failures.append("nobody serves")
+                    return
+                done = ask(addresses[asked[0] % len(addresses)])
+                asked[0] += 1
+                if done.returncode != 0 or tokens(done) != self.expected:
+                    failures.append(done.stderr.decode())
+        client = threading.Thread(target=keep_asking)
+        client.start()
+        for group in ("facet-1", "facet-0"):
+            names = [group, f"{group}-1"]
+            old = [cluster.pods[name] for name in names]
+            cluster.stop_pods(names)
+            for pod in old:
+                for container in pod.containers:
+                    self.assertEqual(
+                        (container.killed, container.exits[-1]), (False, 0),
+                        pod.logs())
+            for name in names:
+                cluster.start_pod(name)
+            cluster.wait_until_ready()
+        rolled.set()
+        client.join()
+        self.assertEqual(failures, [])
+        self.assertGreater(asked[0], 0)
+
+    def test_stateful_sets_serve_and_outlive_their_coordinator(self):
+        cluster = self.cluster("cpu-statefulset")
+        cluster.start()
+        cluster.wait_until_ready()
+        self.serves(cluster)
+        # Workers wait for the next coordinator; nobody starts their pods again.
+        cluster.stop_pods(["facet-coordinator-0"])
+        cluster.start_pod("facet-coordinator-0")
+        cluster.wait_until_ready()
+        self.serves(cluster)
+        for name in ("facet-worker-0", "facet-worker-1"):
+            self.assertEqual(cluster.pods[name].container("workers").starts, 1)
+        cluster.stop_pods(list(cluster.pods))
+        self.left_in_order(cluster)
+
+    def test_one_pod_alone_serves_and_leaves(self):
+        cluster = self.cluster("cpu-one-node")
+        cluster.start()
+        cluster.wait_until_ready()
+        self.serves(cluster)
+        cluster.stop_pods(list(cluster.pods))
+        self.left_in_order(cluster)
+
+
+if __name__ == "__main__":
+    if not os.environ.get(pod_runner.INSIDE):
+        reason = pod_runner.why_not()
+        if reason:
+            print(f"pods_test: skipped, {reason}")
+            sys.exit(0)
+    pod_runner.enter_node()
+    unittest.main(argv=[sys.argv[0], "-v", *sys.argv[2:]])
