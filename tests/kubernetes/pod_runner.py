@@ -306,7 +306,8 @@ class Pod:
         self._remove()
 
     def _remove(self):
-        subprocess.run(["ip", "link", "del", self.link], check=False)
+        subprocess.run(["ip", "link", "del", self.link], capture_output=True,
+                       check=False)  # it may have gone with the pod
         self.holder.kill()
         self.holder.wait()
         self.holder.stdout.close()

@@ -80,6 +80,14 @@ class Pods(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr.decode() +
                          cluster.logs())
         self.assertEqual(tokens(done), self.expected)
+        (http, *_) = cluster.endpoints("facet-api", "http")
+        models = json.loads(self.get(f"http://{http}/v1/models"))
+        self.assertEqual(models["data"][0]["id"], "facet-demo")
+
+    @staticmethod
+    def get(url):
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as reply:
+            return reply.read().decode()
 
     def left_in_order(self, cluster):
         for pod in cluster.pods.values():
@@ -167,15 +175,12 @@ class Pods(unittest.TestCase):
             if pod.workload.role == "leader" and not pod.stopping and
             is_serving(pod.ip, 8003, "readiness", 120)]
 
-    @staticmethod
-    def running(address):
+    def running(self, address):
         """Requests that run, by the metrics of the same pod."""
         host = address.rpartition(":")[0]
-        url = f"http://{host}:8000/metrics"
-        with urllib.request.urlopen(url, timeout=60) as reply:
-            for line in reply.read().decode().splitlines():
-                if line.startswith("facet:num_requests_running{"):
-                    return float(line.split()[-1])
+        for line in self.get(f"http://{host}:8000/metrics").splitlines():
+            if line.startswith("facet:num_requests_running{"):
+                return float(line.split()[-1])
         raise AssertionError("no such metric")
 
     def test_a_roll_goes_group_by_group_and_always_serves(self):
