@@ -4,7 +4,8 @@
 set -euo pipefail
 
 packages=(
-  ca-certificates git g++ python3 python3-yaml iproute2
+  ca-certificates git g++ iproute2 openssl
+  python3 python3-grpcio python3-jinja2 python3-protobuf python3-yaml
   bazel-bootstrap bazel-skylib bazel-platforms bazel-rules-java
   libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev
   libabsl-dev libgtest-dev libgmock-dev libssl-dev

@@ -3,18 +3,25 @@
 
 #include <atomic>
 #include <csignal>
+#include <fstream>
 #include <memory>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "kernels/base/status_macros.h"
 #include "nlohmann/json.hpp"
+#include "rpc/cli/chat_input.h"
 #include "rpc/cli/chat_screen.h"
 #include "rpc/cli/embedded_model.h"
 #include "rpc/cli/input_files.h"
 #include "rpc/cli/model_flags.h"
 #include "rpc/cli/sampling_flags.h"
+#include "rpc/cli/server_flags.h"
 #include "rpc/cli/verb.h"
 #include "rpc/client/client.h"
 #include "rpc/client/local_client.h"
@@ -27,7 +34,7 @@ using Json = nlohmann::ordered_json;
 struct ChatFlags {
   ModelFlags model;
   SamplingFlags sampling;
-  std::string server;
+  ServerFlags server;
   std::string system;
   std::string tools;
   bool think = false;
@@ -75,8 +82,19 @@ class Conversation {
     if (!system_.empty()) Add({{"role", "system"}, {"content", system_}});
   }
 
-  void AddUser(const std::string& text) {
-    Add({{"role", "user"}, {"content", text}});
+  // `images` are data: URLs.
+  void AddUser(const std::string& text,
+               const std::vector<std::string>& images) {
+    Json content = text;
+    if (!images.empty()) {
+      content = Json::array();
+      for (const std::string& url : images) {
+        content.push_back(
+            {{"type", "image_url"}, {"image_url", {{"url", url}}}});
+      }
+      if (!text.empty()) content.push_back({{"type", "text"}, {"text", text}});
+    }
+    Add({{"role", "user"}, {"content", std::move(content)}});
   }
 
   // Notes an answer; returns the ids of its calls.
@@ -112,6 +130,12 @@ class Conversation {
   void DropLast() {
     Json& messages = json_["messages"];
     if (!messages.empty()) messages.erase(messages.size() - 1);
+  }
+
+  // For people to read.
+  std::string Pretty() const {
+    return json_.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) +
+           "\n";
   }
 
   std::string Dump() const {
@@ -159,7 +183,8 @@ absl::StatusOr<ChatAnswer> Ask(Client* client, const ChatFlags& flags,
 // A user's turn: answers, and tools' results in between as long as the model
 // calls for them.
 absl::Status Turn(Client* client, const ChatFlags& flags,
-                  Conversation* conversation, ChatScreen* screen) {
+                  Conversation* conversation, ChatInput* input,
+                  ChatScreen* screen) {
   while (true) {
     FACET_ASSIGN_OR_RETURN(const ChatAnswer answer,
                            Ask(client, flags, *conversation, screen));
@@ -171,8 +196,8 @@ absl::Status Turn(Client* client, const ChatFlags& flags,
     if (calls.empty()) return absl::OkStatus();
     for (size_t i = 0; i < calls.size(); ++i) {
       std::string result;
-      if (!screen->ReadLine(absl::StrCat("result of ", calls[i].name, "> "),
-                            &result)) {
+      if (!input->ReadLine(absl::StrCat("result of ", calls[i].name, "> "),
+                           &result)) {
         return absl::OkStatus();
       }
       conversation->AddToolResult(ids[i], calls[i].name, result);
@@ -180,8 +205,129 @@ absl::Status Turn(Client* client, const ChatFlags& flags,
   }
 }
 
+constexpr char kHelp[] =
+    "/clear       forgets the conversation\n"
+    "/image FILE  shows a picture with your next message\n"
+    "/think       turns thinking on or off\n"
+    "/save FILE   writes the conversation as JSON\n"
+    "/exit        leaves\n"
+    "A line that ends in \\ goes on in the next; so does everything between "
+    "two "
+    "lines\nof \"\"\". Up and down go through what you said before. Ctrl-C "
+    "ends "
+    "an answer.";
+
+// A picture's file as a data: URL.
+absl::StatusOr<std::string> ImageUrl(const std::string& path) {
+  FACET_ASSIGN_OR_RETURN(const std::string bytes, ReadInput(path));
+  const absl::string_view head(bytes);
+  const char* type = nullptr;
+  if (absl::StartsWith(head, "\x89PNG")) type = "image/png";
+  if (absl::StartsWith(head, "\xFF\xD8\xFF")) type = "image/jpeg";
+  if (absl::StartsWith(head, "RIFF") && head.substr(8, 4) == "WEBP") {
+    type = "image/webp";
+  }
+  if (type == nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": expected a PNG, JPEG or WebP picture"));
+  }
+  return absl::StrCat("data:", type, ";base64,", absl::Base64Escape(bytes));
+}
+
+absl::Status Save(const std::string& path, const std::string& text) {
+  std::ofstream file(path, std::ios::trunc);
+  file << text;
+  file.close();
+  if (file) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat(path, ": cannot be written"));
+}
+
+// A user at a terminal.
+class ChatSession {
+ public:
+  ChatSession(Client* client, const ChatFlags& flags, Conversation conversation)
+      : client_(client),
+        flags_(flags),
+        conversation_(std::move(conversation)),
+        input_(ChatHistoryFile()) {}
+
+  absl::Status Run() {
+    if (input_.interactive()) {
+      FACET_ASSIGN_OR_RETURN(const ModelInfo info, client_->Info());
+      screen_.Note(absl::StrCat(info.name, ", context ", info.context_tokens,
+                                " tokens. /help says what else there is, /exit "
+                                "leaves, Ctrl-C ends an answer."));
+    }
+    std::string turn;
+    while (input_.ReadTurn("> ", &turn)) {
+      if (turn.empty() && images_.empty()) continue;
+      if (input_.interactive() && turn == "/exit") break;
+      if (input_.interactive() && Command(turn)) continue;
+      FACET_RETURN_IF_ERROR(Say(turn));
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  absl::Status Say(const std::string& turn) {
+    conversation_.AddUser(turn, std::exchange(images_, {}));
+    const absl::Status status =
+        Turn(client_, flags_, &conversation_, &input_, &screen_);
+    if (status.ok()) return status;
+    // At a terminal one bad turn (too long, say) need not end all.
+    if (!input_.interactive() ||
+        status.code() == absl::StatusCode::kUnavailable) {
+      return status;
+    }
+    PrintError("chat", status);
+    conversation_.DropLast();
+    return absl::OkStatus();
+  }
+
+  // False: `turn` is no command.
+  bool Command(const std::string& turn) {
+    const size_t space = turn.find(' ');
+    const std::string word = turn.substr(0, space);
+    const std::string argument(absl::StripAsciiWhitespace(
+        space == std::string::npos ? "" : turn.substr(space + 1)));
+    if (word == "/help") {
+      screen_.Note(kHelp);
+    } else if (word == "/clear") {
+      conversation_.Clear();
+      images_.clear();
+    } else if (word == "/think") {
+      flags_.think = argument.empty() ? !flags_.think : argument == "on";
+      screen_.Note(flags_.think ? "thinking is on" : "thinking is off");
+    } else if (word == "/image") {
+      const absl::StatusOr<std::string> url = ImageUrl(argument);
+      if (url.ok()) images_.push_back(*url);
+      Told(url.status(), "goes with your next message");
+    } else if (word == "/save") {
+      Told(Save(argument, conversation_.Pretty()), "written");
+    } else {
+      return false;
+    }
+    return true;
+  }
+
+  void Told(const absl::Status& status, const char* done) {
+    if (status.ok()) {
+      screen_.Note(done);
+    } else {
+      PrintError("chat", status);
+    }
+  }
+
+  Client* const client_;
+  ChatFlags flags_;
+  Conversation conversation_;
+  ChatInput input_;
+  ChatScreen screen_;
+  std::vector<std::string> images_;
+};
+
 absl::Status Chat(const ChatFlags& flags) {
-  if (flags.model.model.empty() == flags.server.empty()) {
+  if (flags.model.model.empty() == flags.server.server.empty()) {
     return absl::InvalidArgumentError(
         "give either --model or --server, so that there is one model to talk "
         "to");
@@ -189,9 +335,8 @@ absl::Status Chat(const ChatFlags& flags) {
   FACET_ASSIGN_OR_RETURN(Conversation conversation, Conversation::Start(flags));
   std::unique_ptr<EmbeddedModel> embedded;
   std::unique_ptr<Client> client;
-  if (!flags.server.empty()) {
-    FACET_ASSIGN_OR_RETURN(client,
-                           ConnectToServer(flags.server, absl::Seconds(10)));
+  if (!flags.server.server.empty()) {
+    FACET_ASSIGN_OR_RETURN(client, Connect(flags.server));
   } else {
     EmbeddedModelOptions options;
     FACET_ASSIGN_OR_RETURN(options.cluster, MakeClusterOptions(flags.model));
@@ -204,34 +349,7 @@ absl::Status Chat(const ChatFlags& flags) {
   action.sa_handler = OnInterrupt;
   sigaction(SIGINT, &action, nullptr);
 
-  ChatScreen screen;
-  const bool interactive = isatty(STDIN_FILENO) == 1;
-  if (interactive) {
-    FACET_ASSIGN_OR_RETURN(const ModelInfo info, client->Info());
-    screen.Note(absl::StrCat(
-        info.name, ", context ", info.context_tokens,
-        " tokens. /clear forgets, /exit leaves, Ctrl-C ends an answer."));
-  }
-  std::string line;
-  while (screen.ReadLine("> ", &line)) {
-    if (line.empty()) continue;
-    if (interactive && line == "/exit") break;
-    if (interactive && line == "/clear") {
-      conversation.Clear();
-      continue;
-    }
-    conversation.AddUser(line);
-    const absl::Status status =
-        Turn(client.get(), flags, &conversation, &screen);
-    if (status.ok()) continue;
-    // At a terminal one bad turn (too long, say) need not end all.
-    if (!interactive || status.code() == absl::StatusCode::kUnavailable) {
-      return status;
-    }
-    PrintError("chat", status);
-    conversation.DropLast();
-  }
-  return absl::OkStatus();
+  return ChatSession(client.get(), flags, std::move(conversation)).Run();
 }
 
 }  // namespace
@@ -249,8 +367,7 @@ int RunChat(int argc, char** argv) {
       "  echo \"What is Facet?\" | facet chat --model DIR --temperature=0\n\n"
       "tools.json: [{\"type\": \"function\", \"function\": {\"name\": \"f\", "
       "\"description\":\n             \"...\", \"parameters\": {...}}}]\n");
-  app->add_option("--server", flags.server,
-                  "HOST:PORT of a `facet serve` to ask, in place of --model");
+  AddServerFlags(app.get(), &flags.server);
   app->add_option("--system", flags.system, "A system message to begin with");
   app->add_option("--tools", flags.tools,
                   "JSON file with tool declarations as in OpenAI's chat API");

@@ -3,7 +3,8 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <iostream>
+#include <cstdlib>
+#include <cstring>
 #include <utility>
 
 #include "absl/strings/str_format.h"
@@ -14,19 +15,18 @@ namespace {
 constexpr const char* kDim = "\033[2m";
 constexpr const char* kPlain = "\033[0m";
 
+bool WantsColors() {
+  const char* const none = std::getenv("NO_COLOR");
+  const char* const terminal = std::getenv("TERM");
+  return (none == nullptr || *none == '\0') &&
+         (terminal == nullptr || std::strcmp(terminal, "dumb") != 0);
+}
+
 }  // namespace
 
 ChatScreen::ChatScreen()
-    : input_is_terminal_(isatty(STDIN_FILENO) == 1),
-      output_is_terminal_(isatty(STDOUT_FILENO) == 1) {}
-
-bool ChatScreen::ReadLine(const std::string& question, std::string* line) {
-  if (input_is_terminal_ && output_is_terminal_) {
-    std::fputs(question.c_str(), stdout);
-    std::fflush(stdout);
-  }
-  return static_cast<bool>(std::getline(std::cin, *line));
-}
+    : output_is_terminal_(isatty(STDOUT_FILENO) == 1),
+      colors_(output_is_terminal_ && WantsColors()) {}
 
 void ChatScreen::BeginAnswer() {
   answer_ = ChatAnswer();
@@ -38,7 +38,7 @@ void ChatScreen::BeginAnswer() {
 void ChatScreen::EndLine() {
   FILE* const out = thinking_ && !output_is_terminal_ ? stderr : stdout;
   if (line_open_) std::fputc('\n', out);
-  if (thinking_ && output_is_terminal_) std::fputs(kPlain, stdout);
+  if (thinking_ && colors_) std::fputs(kPlain, stdout);
   std::fflush(out);
   line_open_ = false;
   thinking_ = false;
@@ -47,7 +47,7 @@ void ChatScreen::EndLine() {
 void ChatScreen::ShowText(bool thought, const std::string& text) {
   if (thought != thinking_) {
     EndLine();
-    if (thought && output_is_terminal_) std::fputs(kDim, stdout);
+    if (thought && colors_) std::fputs(kDim, stdout);
     thinking_ = thought;
   }
   FILE* const out = thought && !output_is_terminal_ ? stderr : stdout;
@@ -111,7 +111,8 @@ ChatAnswer ChatScreen::EndAnswer(const TextEvent& last) {
 
 void ChatScreen::Note(const std::string& text) {
   if (output_is_terminal_) {
-    std::printf("%s%s%s\n", kDim, text.c_str(), kPlain);
+    std::printf("%s%s%s\n", colors_ ? kDim : "", text.c_str(),
+                colors_ ? kPlain : "");
     std::fflush(stdout);
   } else {
     std::fprintf(stderr, "%s\n", text.c_str());

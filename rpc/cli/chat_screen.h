@@ -27,14 +27,11 @@ struct ChatAnswer {
 };
 
 // Where stdout is no terminal it gets the answers alone; thoughts, calls and
-// figures go to stderr.
+// figures go to stderr. Colours are for terminals whose user has not set
+// NO_COLOR.
 class ChatScreen {
  public:
   ChatScreen();
-
-  // Asks for a line on stdin; false at its end. The question is shown on
-  // terminals alone.
-  bool ReadLine(const std::string& question, std::string* line);
 
   void BeginAnswer();
   void Show(const TextEvent& event);
@@ -49,8 +46,8 @@ class ChatScreen {
   // Ends the line that is being written, if any.
   void EndLine();
 
-  const bool input_is_terminal_;
   const bool output_is_terminal_;
+  const bool colors_;
   std::optional<AnswerParser> parser_;  // of the answer under way
   bool thinking_ = false;               // what came last is a thought
   bool line_open_ = false;              // text since the last newline

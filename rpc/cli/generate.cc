@@ -12,6 +12,7 @@
 #include "rpc/cli/input_files.h"
 #include "rpc/cli/model_flags.h"
 #include "rpc/cli/sampling_flags.h"
+#include "rpc/cli/server_flags.h"
 #include "rpc/cli/verb.h"
 #include "rpc/client/client.h"
 #include "rpc/client/local_client.h"
@@ -22,7 +23,7 @@ namespace {
 struct GenerateFlags {
   ModelFlags model;
   SamplingFlags sampling;
-  std::string server;
+  ServerFlags server;
   std::optional<std::string> prompt;
   std::string conversation;
   std::string tokens;
@@ -150,7 +151,7 @@ struct Timing {
 };
 
 absl::Status Generate(const GenerateFlags& flags) {
-  if (flags.model.model.empty() == flags.server.empty()) {
+  if (flags.model.model.empty() == flags.server.server.empty()) {
     return absl::InvalidArgumentError(
         "give either --model or --server, so that there is one model to ask");
   }
@@ -158,9 +159,8 @@ absl::Status Generate(const GenerateFlags& flags) {
                          MakeRequests(flags));
   std::unique_ptr<EmbeddedModel> embedded;
   std::unique_ptr<Client> client;
-  if (!flags.server.empty()) {
-    FACET_ASSIGN_OR_RETURN(client,
-                           ConnectToServer(flags.server, absl::Seconds(10)));
+  if (!flags.server.server.empty()) {
+    FACET_ASSIGN_OR_RETURN(client, Connect(flags.server));
   } else {
     EmbeddedModelOptions options;
     FACET_ASSIGN_OR_RETURN(options.cluster, MakeClusterOptions(flags.model));
@@ -257,8 +257,7 @@ int RunGenerate(int argc, char** argv) {
                   "In --json, the same for the tokens of the prompt")
       ->expected(0, 1)
       ->default_str("0");
-  app->add_option("--server", flags.server,
-                  "HOST:PORT of a `facet serve` to ask, in place of --model");
+  AddServerFlags(app.get(), &flags.server);
   AddModelFlags(app.get(), &flags.model, /*required=*/false);
   AddSamplingFlags(app.get(), &flags.sampling, "greedy", 256);
   AddFormatFlags(app.get(), &flags.sampling);

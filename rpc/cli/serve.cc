@@ -2,10 +2,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -14,20 +14,18 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "kernels/base/status_macros.h"
+#include "rpc/access/door_keeper.h"
+#include "rpc/access/tls_files.h"
 #include "rpc/cli/byte_size.h"
 #include "rpc/cli/duration_flag.h"
 #include "rpc/cli/embedded_model.h"
 #include "rpc/cli/group_environment.h"
+#include "rpc/cli/http_front.h"
 #include "rpc/cli/model_flags.h"
 #include "rpc/cli/verb.h"
-#include "rpc/control/build_id.h"
 #include "rpc/control/listen_address.h"
 #include "rpc/coordinator/inference_server.h"
 #include "rpc/health/health_port.h"
-#include "rpc/http/http_server.h"
-#include "rpc/http/serving_routes.h"
-#include "rpc/openai/access_log.h"
-#include "rpc/openai/gateway.h"
 #include "rpc/worker/signal_watcher.h"
 
 namespace facet {
@@ -45,6 +43,9 @@ struct ServeFlags {
   std::string access_log = "stderr";
   std::string max_body = "4M";
   int max_connections = 4096;
+  std::string api_keys;
+  bool open_metrics = false;
+  TlsFiles tls;
   std::string grpc = "127.0.0.1:8001";
   std::string control = "127.0.0.1:8002";
   std::string health = "off";
@@ -195,90 +196,48 @@ absl::StatusOr<EmbeddedModelOptions> MakeOptions(const ServeFlags& flags) {
   return options;
 }
 
-absl::Status Health(EmbeddedModel& model) {
-  FACET_RETURN_IF_ERROR(model.engine().health());
-  return model.cluster().health();
+// What is told of files that were replaced while the server runs.
+std::function<void(const absl::Status&)> TellReload(const char* what) {
+  return [what](const absl::Status& status) {
+    std::fprintf(stderr, "%s: %s\n", what,
+                 status.ok() ? "read again"
+                             : absl::StrCat("the old ones stay in use: ",
+                                            status.message())
+                                   .c_str());
+  };
 }
 
-// What HTTP clients meet, before the model is there and after. The server
-// listens from the start, so that probes tell a process that loads from one
-// that hangs.
-class HttpFront {
- public:
-  // `stop` outlives the front.
-  HttpFront(const ServeFlags& flags, const StopRequest* stop)
-      : flags_(flags), stop_(stop) {}
-
-  // Ends without grace. The model lives on until then.
-  ~HttpFront() {
-    server_.reset();
-    gateway_.reset();
+absl::StatusOr<TlsFiles> MakeTls(const ServeFlags& flags) {
+  const TlsFiles& tls = flags.tls;
+  if (tls.certificate.empty() != tls.key.empty()) {
+    return absl::InvalidArgumentError(
+        "--tls-cert and --tls-key: give both, or neither for no TLS");
   }
-
-  absl::Status Start() {
-    FACET_ASSIGN_OR_RETURN(log_, AccessLog::Open(flags_.access_log));
-    GatewayOptions options;
-    options.model_names = flags_.model_names;
-    options.allowed_origins = flags_.cors_origins;
-    gateway_ = Gateway::Create(options, log_.get());
-
-    HttpServerOptions http;
-    http.max_connections = flags_.max_connections;
-    FACET_ASSIGN_OR_RETURN(const int64_t max_body,
-                           ParseByteSize(flags_.max_body));
-    http.max_body_bytes = static_cast<size_t>(max_body);
-    FACET_ASSIGN_OR_RETURN(HttpHandler routes, Routes());
-    FACET_ASSIGN_OR_RETURN(
-        server_,
-        HttpServer::Start(
-            flags_.http,
-            [this, routes](const std::shared_ptr<HttpExchange>& exchange) {
-              if (!gateway_->Handle(exchange)) routes(exchange);
-            },
-            http));
-    return absl::OkStatus();
+  if (!tls.client_ca.empty() && !tls.used()) {
+    return absl::InvalidArgumentError(
+        "--tls-client-ca needs --tls-cert and --tls-key");
   }
+  return tls;
+}
 
-  // From now on, requests reach `model`, which outlives the front.
-  void Serve(EmbeddedModel* model) {
-    gateway_->Serve(&model->front_door());
-    model_.store(model);
-  }
-
-  void Shutdown(absl::Duration grace) { server_->Shutdown(grace); }
-
-  std::string address() const { return server_->address(); }
-
- private:
-  absl::StatusOr<HttpHandler> Routes() {
-    ServingRoutesOptions routes;
-    routes.metrics = [this] {
-      EmbeddedModel* const model = model_.load();
-      return model == nullptr ? std::string() : model->metrics().Text();
-    };
-    routes.health = [this] {
-      EmbeddedModel* const model = model_.load();
-      return model == nullptr ? absl::OkStatus() : Health(*model);
-    };
-    routes.ready = [this] {
-      if (stop_->asked()) return absl::UnavailableError("shutting down");
-      if (model_.load() == nullptr) {
-        return absl::UnavailableError("the model is being loaded");
-      }
-      return absl::OkStatus();
-    };
-    routes.version = kVersion;
-    FACET_ASSIGN_OR_RETURN(routes.build, BuildId());
-    return MakeServingRoutes(std::move(routes));
-  }
-
-  const ServeFlags& flags_;
-  const StopRequest* const stop_;
-  std::atomic<EmbeddedModel*> model_ = nullptr;
-  std::unique_ptr<AccessLog> log_;
-  std::unique_ptr<Gateway> gateway_;
-  std::unique_ptr<HttpServer> server_;
-};
+absl::StatusOr<HttpFrontOptions> MakeHttpOptions(const ServeFlags& flags,
+                                                 const StopRequest* stop,
+                                                 DoorKeeper* keeper) {
+  HttpFrontOptions options;
+  options.address = flags.http;
+  options.gateway.keeper = keeper;
+  options.gateway.model_names = flags.model_names;
+  options.gateway.allowed_origins = flags.cors_origins;
+  options.open_metrics = flags.open_metrics;
+  options.access_log = flags.access_log;
+  options.stopping = [stop] { return stop->asked(); };
+  options.server.max_connections = flags.max_connections;
+  FACET_ASSIGN_OR_RETURN(const int64_t max_body, ParseByteSize(flags.max_body));
+  options.server.max_body_bytes = static_cast<size_t>(max_body);
+  FACET_ASSIGN_OR_RETURN(options.server.tls, MakeTls(flags));
+  options.server.on_tls_reload = TellReload("certificates of HTTP");
+  return options;
+}
 
 // A connection is a file: without this, a thousand are the end.
 void AllowManyFiles() {
@@ -294,6 +253,7 @@ absl::Status Serve(ServeFlags flags) {
   FACET_RETURN_IF_ERROR(ParseDurationFlag("--grace", flags.grace, &grace));
   FACET_ASSIGN_OR_RETURN(const EmbeddedModelOptions options,
                          MakeOptions(flags));
+  FACET_ASSIGN_OR_RETURN(const TlsFiles tls, MakeTls(flags));
   AllowManyFiles();
   // Before the weights are read, since that may take minutes.
   FACET_RETURN_IF_ERROR(Annotate(CheckCanListen(flags.grpc), "--grpc"));
@@ -310,10 +270,22 @@ absl::Status Serve(ServeFlags flags) {
   StopRequest stop;
   SignalWatcher signals(
       [&stop](const std::string& name) { stop.Signal(name); });
+  std::unique_ptr<DoorKeeper> keeper;
+  if (!flags.api_keys.empty()) {
+    DoorKeeperOptions keys;
+    keys.on_reload = TellReload("API keys");
+    FACET_ASSIGN_OR_RETURN(keeper, DoorKeeper::Open(flags.api_keys, keys));
+  }
   std::unique_ptr<EmbeddedModel> model;  // outlives who asks it
-  HttpFront http(flags, &stop);
-  const bool serves_http = flags.http != "off";
-  if (serves_http) FACET_RETURN_IF_ERROR(Annotate(http.Start(), "--http"));
+  std::unique_ptr<HttpFront> http;
+  if (flags.http != "off") {
+    FACET_ASSIGN_OR_RETURN(HttpFrontOptions http_options,
+                           MakeHttpOptions(flags, &stop, keeper.get()));
+    http_options.numerics = options.cluster.numerics;
+    auto started = HttpFront::Start(http_options);
+    if (!started.ok()) return Annotate(started.status(), "--http");
+    http = *std::move(started);
+  }
   std::unique_ptr<HealthPort> probes;  // before the model: it is alive already
   if (flags.health != "off") {
     absl::StatusOr<std::unique_ptr<HealthPort>> started =
@@ -322,21 +294,22 @@ absl::Status Serve(ServeFlags flags) {
     probes = *std::move(started);
   }
   FACET_ASSIGN_OR_RETURN(model, EmbeddedModel::Start(options));
+  InferenceServiceOptions service;
+  service.keeper = keeper.get();
   FACET_ASSIGN_OR_RETURN(
       const auto server,
-      InferenceServer::Start(flags.grpc, &model->front_door(),
-                             InferenceServiceOptions()));
-  if (serves_http) http.Serve(model.get());
+      InferenceServer::Start(flags.grpc, &model->front_door(), service, tls));
+  if (http != nullptr) http->Serve(model.get());
   PrintScreen(flags, model.get());
   stop.BeginServing();
   std::printf("ready http=%s grpc=%s\n",
-              serves_http ? http.address().c_str() : "off",
+              http == nullptr ? "off" : http->address().c_str(),
               server->address().c_str());
   std::fflush(stdout);
 
   absl::Status health;
   while (health.ok() && !stop.WaitFor(absl::Milliseconds(100))) {
-    health = Health(*model);
+    health = HealthOf(*model);
     if (probes == nullptr) continue;
     probes->SetReady(health.ok());
     probes->Beat(kStuck);
@@ -355,7 +328,7 @@ absl::Status Serve(ServeFlags flags) {
     model->engine().Drain(absl::Seconds(1));
   }
   server->Shutdown(absl::Seconds(2));
-  if (serves_http) http.Shutdown(absl::Seconds(1));
+  if (http != nullptr) http->Shutdown(absl::Seconds(1));
   return health;
 }
 
@@ -397,6 +370,18 @@ int RunServe(int argc, char** argv) {
   app->add_option("--max-connections", flags.max_connections,
                   "Most HTTP connections at once; more are refused")
       ->capture_default_str();
+  app->add_option("--api-keys", flags.api_keys,
+                  "File of API keys and their limits (docs/access.md), read "
+                  "again when it changes; absent: nobody needs one");
+  app->add_flag("--open-metrics", flags.open_metrics,
+                "Show /metrics without an API key");
+  app->add_option("--tls-cert", flags.tls.certificate,
+                  "Certificate chain in PEM, for HTTP and gRPC; read again "
+                  "when it changes");
+  app->add_option("--tls-key", flags.tls.key, "Its private key in PEM");
+  app->add_option("--tls-client-ca", flags.tls.client_ca,
+                  "Authorities in PEM: clients must show a certificate of "
+                  "theirs");
   app->add_flag("--vllm-metrics", flags.vllm_metrics,
                 "Show metrics under vLLM's names too, for dashboards that know "
                 "them");

@@ -10,6 +10,7 @@ int RunPlan(int argc, char** argv);
 int RunRender(int argc, char** argv);
 int RunServe(int argc, char** argv);
 int RunTokenize(int argc, char** argv);
+int RunTop(int argc, char** argv);
 int RunVersion(int argc, char** argv);
 int RunWorkerVerb(int argc, char** argv);
 
@@ -17,6 +18,7 @@ absl::Span<const Verb> Verbs() {
   static constexpr Verb kVerbs[] = {
       {"serve", "run a coordinator that serves a model", RunServe},
       {"worker", "join a cluster and hold a part of its model", RunWorkerVerb},
+      {"top", "how a server does, as it changes", RunTop},
       {"chat", "talk to a model in the terminal", RunChat},
       {"generate", "answer a prompt and exit", RunGenerate},
       {"logits", "write the logits of given tokens to a file", RunLogits},

@@ -30,10 +30,22 @@ class Client {
   virtual absl::StatusOr<ModelInfo> Info() = 0;
 };
 
+// What a guarded server wants to see.
+struct ClientCredentials {
+  std::string api_key;  // empty: none
+  // Files in PEM. With `server_ca`, the authorities to believe, the connection
+  // uses TLS; the other two are what a server with mutual TLS asks for.
+  std::string server_ca;
+  std::string certificate;
+  std::string key;
+};
+
 // Waits up to `timeout` for a server at HOST:PORT. Errors: INVALID_ARGUMENT for
-// an address that is none, UNAVAILABLE when nobody answers.
+// an address that is none, those of ReadFiles() for the credentials,
+// UNAVAILABLE when nobody answers.
 absl::StatusOr<std::unique_ptr<Client>> ConnectToServer(
-    const std::string& address, absl::Duration timeout);
+    const std::string& address, absl::Duration timeout,
+    const ClientCredentials& credentials = ClientCredentials());
 
 }  // namespace facet
 

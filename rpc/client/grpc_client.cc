@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "kernels/base/status_macros.h"
+#include "rpc/access/file_watch.h"
 #include "rpc/client/client.h"
 #include "rpc/control/listen_address.h"
 #include "rpc/convert/text_convert.h"
@@ -27,8 +28,9 @@ absl::Status FromGrpc(const grpc::Status& status) {
 
 class GrpcClient : public Client {
  public:
-  explicit GrpcClient(std::shared_ptr<grpc::Channel> channel)
-      : stub_(v1::Inference::NewStub(std::move(channel))) {}
+  GrpcClient(std::shared_ptr<grpc::Channel> channel, std::string api_key)
+      : stub_(v1::Inference::NewStub(std::move(channel))),
+        api_key_(std::move(api_key)) {}
 
   absl::Status Generate(const std::vector<TextRequest>& requests,
                         const OnEvent& on_event) override {
@@ -60,6 +62,7 @@ class GrpcClient : public Client {
 
   absl::StatusOr<ModelInfo> Info() override {
     grpc::ClientContext context;
+    ShowKey(&context);
     v1::ModelInfoResponse response;
     const grpc::Status status =
         stub_->ModelInfo(&context, v1::ModelInfoRequest(), &response);
@@ -68,10 +71,16 @@ class GrpcClient : public Client {
   }
 
  private:
+  void ShowKey(grpc::ClientContext* context) const {
+    if (api_key_.empty()) return;
+    context->AddMetadata("authorization", absl::StrCat("Bearer ", api_key_));
+  }
+
   absl::Status GenerateOne(
       const TextRequest& request,
       const std::function<bool(const TextEvent&)>& on_event) {
     grpc::ClientContext context;
+    ShowKey(&context);
     const auto reader = stub_->Generate(&context, ToProto(request));
     v1::GenerateResponse response;
     bool cancelled = false;
@@ -114,22 +123,50 @@ class GrpcClient : public Client {
   }
 
   const std::unique_ptr<v1::Inference::Stub> stub_;
+  const std::string api_key_;
 };
+
+absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> MakeCredentials(
+    const ClientCredentials& from) {
+  if (from.certificate.empty() != from.key.empty()) {
+    return absl::InvalidArgumentError(
+        "a certificate and its key: give both, or neither");
+  }
+  if (from.server_ca.empty()) {
+    if (from.certificate.empty()) return grpc::InsecureChannelCredentials();
+    return absl::InvalidArgumentError(
+        "a certificate is only shown over TLS: name the server's authority "
+        "too");
+  }
+  grpc::SslCredentialsOptions options;
+  FACET_ASSIGN_OR_RETURN(const std::vector<std::string> roots,
+                         ReadFiles({from.server_ca}));
+  options.pem_root_certs = roots[0];
+  if (!from.certificate.empty()) {
+    FACET_ASSIGN_OR_RETURN(const std::vector<std::string> own,
+                           ReadFiles({from.certificate, from.key}));
+    options.pem_cert_chain = own[0];
+    options.pem_private_key = own[1];
+  }
+  return grpc::SslCredentials(options);
+}
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Client>> ConnectToServer(
-    const std::string& address, absl::Duration timeout) {
+    const std::string& address, absl::Duration timeout,
+    const ClientCredentials& from) {
   FACET_RETURN_IF_ERROR(ParseHostPort(address).status());
+  FACET_ASSIGN_OR_RETURN(const auto credentials, MakeCredentials(from));
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxResponseBytes);
-  std::shared_ptr<grpc::Channel> channel = grpc::CreateCustomChannel(
-      address, grpc::InsecureChannelCredentials(), arguments);
+  std::shared_ptr<grpc::Channel> channel =
+      grpc::CreateCustomChannel(address, credentials, arguments);
   if (!channel->WaitForConnected(absl::ToChronoTime(absl::Now() + timeout))) {
     return absl::UnavailableError(
         absl::StrCat("no server answers at ", address));
   }
-  return std::make_unique<GrpcClient>(std::move(channel));
+  return std::make_unique<GrpcClient>(std::move(channel), from.api_key);
 }
 
 }  // namespace facet

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "rpc/access/tls_files.h"
 #include "rpc/coordinator/front_door.h"
 #include "rpc/coordinator/inference_service.h"
 
@@ -16,13 +17,15 @@ namespace facet {
 class InferenceServer {
  public:
   // Listens on `address` (HOST:PORT, port 0 for a free one) and serves at once.
-  // `front_door` outlives the server.
+  // `front_door` outlives the server. Certificates are read again where they
+  // have changed.
   //
   // Errors: INVALID_ARGUMENT for an address that is none, UNAVAILABLE for one
-  // that cannot be listened on, e.g. because its port is in use.
+  // that cannot be listened on, e.g. because its port is in use; those of
+  // ReadFiles() for certificates that are not there.
   static absl::StatusOr<std::unique_ptr<InferenceServer>> Start(
       const std::string& address, const FrontDoor* front_door,
-      const InferenceServiceOptions& options);
+      const InferenceServiceOptions& options, const TlsFiles& tls = TlsFiles());
   virtual ~InferenceServer() = default;
 
   // With the port that was chosen.

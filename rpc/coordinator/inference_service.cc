@@ -3,6 +3,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <deque>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -10,20 +11,25 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "kernels/base/status_macros.h"
+#include "rpc/convert/chat_convert.h"
+#include "rpc/convert/grpc_status.h"
 #include "rpc/convert/text_convert.h"
 #include "rpc/coordinator/retry_after.h"
+#include "rpc/openai/tool_call_form.h"
 #include "rpc/proto/inference.grpc.pb.h"
-#include "runtime/tokenizer/utf8.h"
 
 namespace facet {
 namespace {
 
-grpc::Status ToGrpc(const absl::Status& status) {
-  // Messages travel as headers: they are cut, and have to be UTF-8.
-  std::string message(status.message().substr(0, 1024));
-  message.resize(ValidUtf8Prefix(message));
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
-                      std::move(message));
+void TellWait(const absl::Status& status,
+              grpc::CallbackServerContext* context) {
+  const auto wait = RetryAfter(status);
+  if (!wait.has_value()) return;
+  context->AddTrailingMetadata(
+      "grpc-retry-pushback-ms",
+      std::to_string(absl::ToInt64Milliseconds(*wait)));
 }
 
 // What an event weighs while it waits for its reader, about.
@@ -38,31 +44,35 @@ size_t UnreadBytes(const TextEvent& event) {
   return bytes;
 }
 
+// A request that was understood, and how its answers are told.
+template <typename Response>
+struct Work {
+  GenerateRequest request;
+  std::function<void(const TextEvent& event, Response* response)> append;
+};
+
 // The answers of one request on their way to its client. Events of an answer
 // that come while a write is on its way gather in one response.
 //
 // Lives until gRPC calls OnDone(), which is after Finish(), which is after the
 // engine's last event. Once mutex_ is let go with finishing_ set, another
 // thread may be deleting this.
-class GenerateStream : public grpc::ServerWriteReactor<v1::GenerateResponse> {
+template <typename Response>
+class AnswerWriter : public grpc::ServerWriteReactor<Response> {
  public:
-  GenerateStream(grpc::CallbackServerContext* context,
-                 const FrontDoor* front_door,
-                 const InferenceServiceOptions& options,
-                 const v1::GenerateRequest& request)
-      : engine_(&front_door->engine()), options_(options) {
-    const TextRequest text_request = FromProto(request);
-    logprobs_ = text_request.sampling.logprobs ||
-                text_request.sampling.top_logprobs > 0;
-    const absl::StatusOr<uint64_t> id = front_door->Generate(
-        text_request, [this](TextEvent event) { Take(std::move(event)); });
+  // `pass` is kept as long as the request runs; null where none is needed.
+  AnswerWriter(grpc::CallbackServerContext* context,
+               const FrontDoor* front_door,
+               const InferenceServiceOptions& options,
+               std::shared_ptr<const DoorPass> pass,
+               absl::StatusOr<Work<Response>> work)
+      : engine_(&front_door->engine()),
+        options_(options),
+        pass_(std::move(pass)) {
+    const absl::StatusOr<uint64_t> id = Submit(front_door, std::move(work));
     if (!id.ok()) {
-      if (const auto wait = RetryAfter(id.status())) {
-        context->AddTrailingMetadata(
-            "grpc-retry-pushback-ms",
-            std::to_string(absl::ToInt64Milliseconds(*wait)));
-      }
-      Finish(ToGrpc(id.status()));
+      TellWait(id.status(), context);
+      this->Finish(ToGrpc(id.status()));
       return;
     }
     // gRPC calls nothing of this before the constructor has returned; the
@@ -72,7 +82,9 @@ class GenerateStream : public grpc::ServerWriteReactor<v1::GenerateResponse> {
     if (too_slow_) engine_->Cancel(*id_);
   }
 
-  void OnCancel() override { engine_->Cancel(*id_); }
+  void OnCancel() override {
+    if (id_.has_value()) engine_->Cancel(*id_);
+  }
 
   void OnWriteDone(bool ok) override {
     Next next;
@@ -97,6 +109,15 @@ class GenerateStream : public grpc::ServerWriteReactor<v1::GenerateResponse> {
     grpc::Status status;
   };
 
+  absl::StatusOr<uint64_t> Submit(const FrontDoor* front_door,
+                                  absl::StatusOr<Work<Response>> work) {
+    FACET_RETURN_IF_ERROR(work.status());
+    append_ = std::move(work->append);
+    return front_door->Submit(
+        std::move(work->request),
+        [this](TextEvent event) { Take(std::move(event)); });
+  }
+
   // On the engine's thread.
   void Take(TextEvent event) {
     Next next;
@@ -111,7 +132,7 @@ class GenerateStream : public grpc::ServerWriteReactor<v1::GenerateResponse> {
         const auto [place, fresh] = place_of_.try_emplace(
             event.index, static_cast<int>(gathered_.size()));
         if (fresh) gathered_.emplace_back();
-        AppendToProto(event, logprobs_, &gathered_[place->second]);
+        append_(event, &gathered_[place->second]);
       } else {
         final_status_ = event.status;
       }
@@ -136,36 +157,36 @@ class GenerateStream : public grpc::ServerWriteReactor<v1::GenerateResponse> {
       outgoing_.pop_front();
     } else if (ended_) {
       next.finish = finishing_ = true;
-      next.status = too_slow_ ? TooSlow() : ToGrpc(final_status_);
+      next.status = ToGrpc(too_slow_ ? TooSlow() : final_status_);
     }
     return next;
   }
 
   // Outside of mutex_, since gRPC may run its callbacks before it returns.
   void Do(const Next& next) {
-    if (next.write) StartWrite(&writing_response_);
-    if (next.finish) Finish(next.status);
+    if (next.write) this->StartWrite(&writing_response_);
+    if (next.finish) this->Finish(next.status);
   }
 
-  grpc::Status TooSlow() const {
-    return grpc::Status(
-        grpc::StatusCode::RESOURCE_EXHAUSTED,
+  absl::Status TooSlow() const {
+    return absl::ResourceExhaustedError(
         absl::StrCat("the answer was not read in time: more than ",
                      options_.max_unread_bytes, " bytes of it were waiting"));
   }
 
   Engine* const engine_;
   const InferenceServiceOptions options_;
-  bool logprobs_ = false;
+  const std::shared_ptr<const DoorPass> pass_;
+  std::function<void(const TextEvent& event, Response* response)> append_;
 
   std::mutex mutex_;
   std::optional<uint64_t> id_;
   // One response an answer that had events since the last ones went out.
-  std::deque<v1::GenerateResponse> gathered_;
-  absl::flat_hash_map<int, int> place_of_;     // in gathered_, by answer
-  size_t unread_bytes_ = 0;                    // of gathered_
-  std::deque<v1::GenerateResponse> outgoing_;  // to be written, in order
-  v1::GenerateResponse writing_response_;
+  std::deque<Response> gathered_;
+  absl::flat_hash_map<int, int> place_of_;  // in gathered_, by answer
+  size_t unread_bytes_ = 0;                 // of gathered_
+  std::deque<Response> outgoing_;           // to be written, in order
+  Response writing_response_;
   bool writing_ = false;
   bool too_slow_ = false;
   bool broken_ = false;  // the client is gone
@@ -183,12 +204,22 @@ class InferenceService : public v1::Inference::CallbackService {
   grpc::ServerWriteReactor<v1::GenerateResponse>* Generate(
       grpc::CallbackServerContext* context,
       const v1::GenerateRequest* request) override {
-    return new GenerateStream(context, front_door_, options_, *request);
+    return Answer<v1::GenerateResponse>(
+        context, [&] { return Prepare(FromProto(*request)); });
+  }
+
+  grpc::ServerWriteReactor<v1::ChatResponse>* Chat(
+      grpc::CallbackServerContext* context,
+      const v1::ChatRequest* request) override {
+    return Answer<v1::ChatResponse>(context,
+                                    [&] { return PrepareChat(*request); });
   }
 
   grpc::ServerUnaryReactor* Tokenize(grpc::CallbackServerContext* context,
                                      const v1::TokenizeRequest* request,
                                      v1::TokenizeResponse* response) override {
+    const absl::Status known = CheckKey(context);
+    if (!known.ok()) return Reply(context, known);
     EncodeOptions options;
     options.parse_special = request->parse_special();
     const absl::StatusOr<std::vector<int32_t>> ids =
@@ -203,6 +234,8 @@ class InferenceService : public v1::Inference::CallbackService {
       grpc::CallbackServerContext* context,
       const v1::DetokenizeRequest* request,
       v1::DetokenizeResponse* response) override {
+    const absl::Status known = CheckKey(context);
+    if (!known.ok()) return Reply(context, known);
     const std::vector<int32_t> ids(request->ids().begin(),
                                    request->ids().end());
     const absl::StatusOr<std::string> text =
@@ -214,11 +247,82 @@ class InferenceService : public v1::Inference::CallbackService {
   grpc::ServerUnaryReactor* ModelInfo(
       grpc::CallbackServerContext* context, const v1::ModelInfoRequest*,
       v1::ModelInfoResponse* response) override {
+    const absl::Status known = CheckKey(context);
+    if (!known.ok()) return Reply(context, known);
     *response = ToProto(front_door_->Info());
     return Reply(context, absl::OkStatus());
   }
 
  private:
+  // `prepare` gives the work of a call that may come in.
+  template <typename Response, typename Preparation>
+  grpc::ServerWriteReactor<Response>* Answer(
+      grpc::CallbackServerContext* context, const Preparation& prepare) {
+    std::shared_ptr<const DoorPass> pass;
+    const auto admit_and_prepare = [&]() -> absl::StatusOr<Work<Response>> {
+      FACET_RETURN_IF_ERROR(Admit(context, &pass));
+      return prepare();
+    };
+    absl::StatusOr<Work<Response>> work = admit_and_prepare();
+    return new AnswerWriter<Response>(context, front_door_, options_,
+                                      std::move(pass), std::move(work));
+  }
+
+  absl::StatusOr<Work<v1::GenerateResponse>> Prepare(
+      const TextRequest& request) const {
+    const bool logprobs = Logprobs(request);
+    Work<v1::GenerateResponse> work;
+    FACET_ASSIGN_OR_RETURN(work.request, front_door_->Prepare(request));
+    work.append = [logprobs](const TextEvent& event,
+                             v1::GenerateResponse* response) {
+      AppendToProto(event, logprobs, response);
+    };
+    return work;
+  }
+
+  absl::StatusOr<Work<v1::ChatResponse>> PrepareChat(
+      const v1::ChatRequest& request) const {
+    FACET_ASSIGN_OR_RETURN(const ChatCall call, FromProto(request));
+    const bool logprobs = Logprobs(call.text);
+    const Tokenizer* const tokenizer = front_door_->model().tokenizer.get();
+    Work<v1::ChatResponse> work;
+    FACET_ASSIGN_OR_RETURN(work.request, front_door_->Prepare(call.text));
+    LimitCalls(call.tools, *tokenizer, &work.request);
+    auto answers = std::make_shared<ChatAnswers>(tokenizer, work.request,
+                                                 call.tools.declared());
+    work.append = [answers, logprobs](const TextEvent& event,
+                                      v1::ChatResponse* response) {
+      answers->AppendToProto(event, logprobs, response);
+    };
+    return work;
+  }
+
+  static bool Logprobs(const TextRequest& request) {
+    return request.sampling.logprobs || request.sampling.top_logprobs > 0;
+  }
+
+  static absl::string_view Authorization(
+      const grpc::CallbackServerContext* context) {
+    const auto found = context->client_metadata().find("authorization");
+    if (found == context->client_metadata().end()) return "";
+    return absl::string_view(found->second.data(), found->second.size());
+  }
+
+  absl::Status Admit(const grpc::CallbackServerContext* context,
+                     std::shared_ptr<const DoorPass>* pass) const {
+    if (options_.keeper == nullptr) return absl::OkStatus();
+    FACET_ASSIGN_OR_RETURN(
+        *pass, options_.keeper->Admit(Authorization(context), absl::Now()));
+    return absl::OkStatus();
+  }
+
+  // Of calls that count against no limit.
+  absl::Status CheckKey(const grpc::CallbackServerContext* context) const {
+    return options_.keeper == nullptr
+               ? absl::OkStatus()
+               : options_.keeper->Check(Authorization(context));
+  }
+
   static absl::Status Annotated(const absl::Status& status,
                                 absl::string_view field) {
     return status.ok()

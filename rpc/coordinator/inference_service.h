@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <memory>
 
+#include "rpc/access/door_keeper.h"
 #include "rpc/coordinator/front_door.h"
 
 namespace facet {
@@ -15,6 +16,8 @@ struct InferenceServiceOptions {
   // Of an answer that its client has not read: more ends the request, so one
   // slow reader costs bounded memory and delays nobody.
   size_t max_unread_bytes = size_t{1} << 20;
+  // Asked about every call; null: everybody may. Outlives the service.
+  DoorKeeper* keeper = nullptr;
 };
 
 // `front_door` outlives the service. Every stream ends by its last event, so

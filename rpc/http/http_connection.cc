@@ -22,6 +22,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "rpc/http/error_response.h"
+#include "rpc/http/http_socket.h"
 #include "rpc/http/response_head.h"
 
 namespace facet {
@@ -76,18 +77,19 @@ class HttpConnectionImpl final
     : public HttpConnection,
       public std::enable_shared_from_this<HttpConnectionImpl> {
  public:
-  HttpConnectionImpl(tcp::socket socket, const HttpServerOptions* options,
+  HttpConnectionImpl(tcp::socket socket, std::shared_ptr<TlsContext> tls,
+                     const HttpServerOptions* options,
                      const HttpHandler* handler)
       : options_(*options),
         handler_(*handler),
-        socket_(std::move(socket)),
-        peer_(PeerName(socket_)),
+        socket_(std::move(socket), std::move(tls)),
+        peer_(PeerName(socket_.tcp())),
         deadline_(socket_.get_executor()),
         output_ready_(socket_.get_executor()),
         never_(socket_.get_executor()),
         buffer_(std::max(kReadAheadBytes, 2 * options->max_header_bytes)) {
     error_code ignored;
-    socket_.set_option(tcp::no_delay(true), ignored);
+    socket_.tcp().set_option(tcp::no_delay(true), ignored);
   }
 
   // Whoever still answers must not wake what is no more.
@@ -98,11 +100,14 @@ class HttpConnectionImpl final
   asio::awaitable<void> Run() override {
     // Cancelled waits are told by their error codes.
     co_await asio::this_coro::throw_if_cancelled(false);
-    while (co_await ServeOne()) {
+    if (co_await Greet()) {
+      while (co_await ServeOne()) {
+      }
+      co_await SayGoodbye();
     }
     ClearDeadline();
     error_code ignored;
-    socket_.close(ignored);
+    socket_.tcp().close(ignored);
   }
 
   void Drain() override {
@@ -114,11 +119,29 @@ class HttpConnectionImpl final
     aborted_ = draining_ = true;
     if (queue_ != nullptr) queue_->MarkGone();
     error_code ignored;
-    socket_.close(ignored);
+    socket_.tcp().close(ignored);
     output_ready_.cancel();
   }
 
  private:
+  // Agrees on keys where there is TLS. False: the client may not come in.
+  asio::awaitable<bool> Greet() {
+    if (!socket_.has_tls()) co_return true;
+    idle_ = true;  // nothing is lost if the server shuts down now
+    SetDeadline(options_.header_timeout);
+    const auto [error] = co_await socket_.async_handshake(kToken);
+    idle_ = false;
+    co_return !error && !expired_ && !aborted_;
+  }
+
+  // Tells a client with TLS that this was all, so that it can tell a whole
+  // answer from one that somebody cut.
+  asio::awaitable<void> SayGoodbye() {
+    if (!socket_.has_tls() || aborted_ || cut_) co_return;
+    SetDeadline(absl::FromChrono(kLinger));
+    co_await socket_.async_shutdown(kToken);
+  }
+
   // Reads a request and answers it. False: the connection ends.
   asio::awaitable<bool> ServeOne() {
     if (!co_await WaitForRequest()) co_return false;
@@ -200,7 +223,8 @@ class HttpConnectionImpl final
     if (!head_request_) bytes += response.body;
     if (!co_await Send(bytes)) co_return false;
     error_code ignored;
-    socket_.shutdown(tcp::socket::shutdown_send, ignored);
+    socket_.tcp().shutdown(tcp::socket::shutdown_send, ignored);
+    cut_ = true;
     SetDeadline(absl::FromChrono(kLinger));
     for (;;) {
       buffer_.clear();
@@ -239,7 +263,10 @@ class HttpConnectionImpl final
   asio::awaitable<bool> SendAll(ExchangeQueue::Output output) {
     co_await asio::this_coro::throw_if_cancelled(false);
     for (;;) {
-      if (output.broken || aborted_) co_return false;
+      if (output.broken || aborted_) {
+        cut_ = true;
+        co_return false;
+      }
       const bool finished = output.finished;
       if (!output.empty() && !co_await SendOutput(std::move(output))) {
         co_return false;
@@ -280,7 +307,10 @@ class HttpConnectionImpl final
       SetDeadline(options_.write_timeout);
       const auto [error, count] = co_await socket_.async_write_some(
           asio::buffer(bytes.data() + sent, bytes.size() - sent), kToken);
-      if (error || expired_ || aborted_) co_return false;
+      if (error || expired_ || aborted_) {
+        cut_ = true;
+        co_return false;
+      }
       sent += count;
     }
     ClearDeadline();
@@ -348,12 +378,12 @@ class HttpConnectionImpl final
 
   void Cancel() {
     error_code ignored;
-    socket_.cancel(ignored);
+    socket_.tcp().cancel(ignored);
   }
 
   const HttpServerOptions& options_;
   const HttpHandler& handler_;
-  tcp::socket socket_;
+  HttpSocket socket_;
   const std::string peer_;
 
   asio::steady_timer deadline_;
@@ -369,6 +399,7 @@ class HttpConnectionImpl final
   bool idle_ = false;
   bool draining_ = false;
   bool aborted_ = false;
+  bool cut_ = false;  // what was sent last is not whole, or nothing may follow
 
   // Of the request being served.
   bool head_request_ = false;
@@ -380,10 +411,10 @@ class HttpConnectionImpl final
 }  // namespace
 
 std::shared_ptr<HttpConnection> HttpConnection::Create(
-    tcp::socket socket, const HttpServerOptions* options,
-    const HttpHandler* handler) {
-  return std::make_shared<HttpConnectionImpl>(std::move(socket), options,
-                                              handler);
+    tcp::socket socket, std::shared_ptr<TlsContext> tls,
+    const HttpServerOptions* options, const HttpHandler* handler) {
+  return std::make_shared<HttpConnectionImpl>(std::move(socket), std::move(tls),
+                                              options, handler);
 }
 
 }  // namespace facet

@@ -9,15 +9,16 @@
 
 #include "rpc/http/http_exchange.h"
 #include "rpc/http/http_server.h"
+#include "rpc/http/tls_context.h"
 
 namespace facet {
 
 class HttpConnection {
  public:
-  // `options` and `handler` outlive it.
+  // With TLS unless `tls` is null. `options` and `handler` outlive it.
   static std::shared_ptr<HttpConnection> Create(
-      boost::asio::ip::tcp::socket socket, const HttpServerOptions* options,
-      const HttpHandler* handler);
+      boost::asio::ip::tcp::socket socket, std::shared_ptr<TlsContext> tls,
+      const HttpServerOptions* options, const HttpHandler* handler);
   virtual ~HttpConnection() = default;
 
   // Serves requests until the connection ends; call it once. The caller keeps

@@ -26,6 +26,7 @@
 #include "rpc/http/error_response.h"
 #include "rpc/http/http_connection.h"
 #include "rpc/http/response_head.h"
+#include "rpc/http/tls_context.h"
 
 namespace facet {
 namespace {
@@ -80,6 +81,11 @@ class HttpServerImpl final : public HttpServer {
   }
 
   absl::Status Start(const std::string& address) {
+    if (options_.tls.used()) {
+      FACET_ASSIGN_OR_RETURN(
+          tls_, TlsContexts::Open(options_.tls, options_.tls_reload_interval,
+                                  options_.on_tls_reload));
+    }
     FACET_RETURN_IF_ERROR(Listen(address, &acceptor_));
     const tcp::endpoint endpoint = acceptor_.local_endpoint();
     address_ = ToString(
@@ -139,8 +145,9 @@ class HttpServerImpl final : public HttpServer {
   }
 
   void Serve(tcp::socket socket) {
-    auto connection =
-        HttpConnection::Create(std::move(socket), &options_, &handler_);
+    auto connection = HttpConnection::Create(
+        std::move(socket), tls_ == nullptr ? nullptr : tls_->current(),
+        &options_, &handler_);
     connections_.insert(connection);
     {
       const std::lock_guard<std::mutex> lock(mutex_);
@@ -157,6 +164,7 @@ class HttpServerImpl final : public HttpServer {
 
   // Says why in as far as that needs no waiting.
   void TurnAway(tcp::socket socket) {
+    if (tls_ != nullptr) return;
     HttpResponse response = ErrorResponse(503, "too many connections");
     response.headers.push_back({"Retry-After", "1"});
     const std::string bytes =
@@ -176,6 +184,7 @@ class HttpServerImpl final : public HttpServer {
 
   const HttpServerOptions options_;
   const HttpHandler handler_;
+  std::unique_ptr<TlsContexts> tls_;  // null: none
   asio::io_context io_{1};
   asio::executor_work_guard<asio::io_context::executor_type> work_;
 

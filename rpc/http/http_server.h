@@ -4,16 +4,19 @@
 //
 // Keeps connections alive, takes pipelined requests one after another, chunked
 // bodies and Expect: 100-continue. Answers what is wrong with a request (400,
-// 408, 413, 431, 505) by itself. No TLS, no compression, no HTTP/2.
+// 408, 413, 431, 505) by itself. TLS where certificates are given. No
+// compression, no HTTP/2.
 #ifndef FACET_RPC_HTTP_HTTP_SERVER_H_
 #define FACET_RPC_HTTP_HTTP_SERVER_H_
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "rpc/access/tls_files.h"
 #include "rpc/http/http_exchange.h"
 
 namespace facet {
@@ -29,6 +32,12 @@ struct HttpServerOptions {
   absl::Duration header_timeout = absl::Seconds(10);  // for all of a header
   absl::Duration body_timeout = absl::Seconds(30);    // for all of a body
   absl::Duration write_timeout = absl::Seconds(30);   // without any progress
+
+  TlsFiles tls;
+  absl::Duration tls_reload_interval = absl::Seconds(1);
+  // Hears of new certificates: OK, or why the old ones are still in use. Runs
+  // on a thread of its own.
+  std::function<void(const absl::Status&)> on_tls_reload;
 };
 
 class HttpServer {
@@ -36,7 +45,8 @@ class HttpServer {
   // Listens on `address`, HOST:PORT, where port 0 takes any free one.
   //
   // Errors: INVALID_ARGUMENT for a malformed or unknown host; UNAVAILABLE with
-  // the address and the system's reason when it cannot be listened on.
+  // the address and the system's reason when it cannot be listened on; those of
+  // unusable certificates, with the path.
   static absl::StatusOr<std::unique_ptr<HttpServer>> Start(
       const std::string& address, HttpHandler handler,
       const HttpServerOptions& options);

@@ -35,6 +35,13 @@ HttpResponse Metrics(const std::string& text) {
   return response;
 }
 
+HttpResponse ClusterPicture(std::string json) {
+  if (json.empty()) return Text(503, "the model is being loaded\n");
+  HttpResponse response = Text(200, std::move(json));
+  response.content_type = "application/json";
+  return response;
+}
+
 HttpResponse Version(const ServingRoutesOptions& options) {
   nlohmann::ordered_json body;
   body["version"] = options.version;
@@ -50,6 +57,8 @@ HttpResponse Route(const ServingRoutesOptions& options,
   std::function<HttpResponse()> answer;
   if (request.path == "/metrics" && options.metrics != nullptr) {
     answer = [&] { return Metrics(options.metrics()); };
+  } else if (request.path == "/cluster" && options.cluster != nullptr) {
+    answer = [&] { return ClusterPicture(options.cluster()); };
   } else if (request.path == "/healthz") {
     answer = [&] { return FromStatus(Ask(options.health)); };
   } else if (request.path == "/readyz") {

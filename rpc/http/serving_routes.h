@@ -20,6 +20,8 @@ namespace facet {
 // The functions run on the server's thread and must not block.
 struct ServingRoutesOptions {
   std::function<std::string()> metrics;  // null: 404
+  // JSON; null: 404, an empty text: 503, it is not known yet.
+  std::function<std::string()> cluster;
   std::function<absl::Status()> health;  // null: always well
   std::function<absl::Status()> ready;   // asked when healthy; null: always
   std::string version;

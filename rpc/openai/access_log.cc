@@ -96,6 +96,7 @@ std::string AccessLine(const AccessRecord& record) {
   line["peer"] = record.peer;
   line["method"] = record.method;
   line["path"] = record.path;
+  if (!record.key.empty()) line["key"] = record.key;
   line["status"] = record.status;
   line["duration_ms"] = absl::ToInt64Microseconds(record.duration) / 1000.0;
   line["stream"] = record.streamed;

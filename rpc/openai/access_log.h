@@ -19,6 +19,7 @@ struct AccessRecord {
   std::string peer;  // HOST:PORT
   std::string method;
   std::string path;  // without the query
+  std::string key;   // the name of the API key; empty: none
   int status = 0;    // 499: the client left before there was an answer
   absl::Duration duration;
   bool streamed = false;

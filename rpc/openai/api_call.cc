@@ -61,6 +61,12 @@ void ApiCall::AddHeaders(HttpResponse* response) const {
   }
 }
 
+void ApiCall::SetPass(std::shared_ptr<const DoorPass> pass) {
+  pass_ = std::move(pass);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  record_.key = pass_->key_name();
+}
+
 void ApiCall::Respond(HttpResponse response) {
   AddHeaders(&response);
   {

@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "rpc/access/door_keeper.h"
 #include "rpc/http/http_exchange.h"
 #include "rpc/openai/access_log.h"
 #include "rpc/openai/api_json.h"
@@ -33,6 +34,9 @@ class ApiCall {
   const HttpRequest& request() const { return exchange_->request(); }
   // The client's own x-request-id where it is one, otherwise a new one.
   const std::string& id() const { return id_; }
+
+  // Who was let in; kept until the call's end.
+  void SetPass(std::shared_ptr<const DoorPass> pass);
 
   // A whole answer.
   void Respond(HttpResponse response);
@@ -58,6 +62,7 @@ class ApiCall {
   const std::vector<std::string>* const allowed_origins_;
   const absl::Time arrival_;
   std::string id_;
+  std::shared_ptr<const DoorPass> pass_;
 
   std::mutex mutex_;
   AccessRecord record_;

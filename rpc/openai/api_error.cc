@@ -162,6 +162,9 @@ HttpResponse ResponseOf(const absl::Status& status) {
   response.status = error.status;
   response.content_type = "application/json";
   response.body = PrintApiJson(ErrorBody(error));
+  if (error.status == 401) {
+    response.headers.push_back({"WWW-Authenticate", "Bearer"});
+  }
   std::optional<absl::Duration> wait = RetryAfter(status);
   if (!wait.has_value() && (error.status == 429 || error.status == 503)) {
     wait = absl::Seconds(1);

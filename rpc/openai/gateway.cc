@@ -25,7 +25,6 @@
 #include "rpc/openai/tokenize_request.h"
 #include "rpc/openai/tool_call_form.h"
 #include "rpc/openai/work_threads.h"
-#include "runtime/chat/answer_markers.h"
 
 namespace facet {
 namespace {
@@ -99,6 +98,7 @@ class GatewayImpl : public Gateway {
       Preflight(*call);
       return absl::OkStatus();
     }
+    FACET_RETURN_IF_ERROR(Admit(*call));
     const bool models = request.path == kModels ||
                         absl::StartsWith(request.path, "/v1/models/");
     Work work = nullptr;
@@ -128,6 +128,21 @@ class GatewayImpl : public Gateway {
       const absl::Status status = (this->*work)(call);
       if (!status.ok()) call->Fail(status);
     });
+    return absl::OkStatus();
+  }
+
+  // What is only read counts against no limit.
+  absl::Status Admit(ApiCall& call) const {
+    if (options_.keeper == nullptr) return absl::OkStatus();
+    const std::string* given = call.request().Header("authorization");
+    const absl::string_view authorization =
+        given == nullptr ? absl::string_view() : absl::string_view(*given);
+    if (call.request().method != "POST") {
+      return options_.keeper->Check(authorization);
+    }
+    FACET_ASSIGN_OR_RETURN(std::shared_ptr<const DoorPass> pass,
+                           options_.keeper->Admit(authorization, absl::Now()));
+    call.SetPass(std::move(pass));
     return absl::OkStatus();
   }
 
@@ -240,26 +255,6 @@ class GatewayImpl : public Gateway {
     }
   }
 
-  // Keeps calls out of the answer, or to one, where a form does not.
-  void LimitCalls(const ToolUse& use, GenerateRequest* prepared) const {
-    if (!use.declared()) return;
-    const AnswerMarkers markers =
-        AnswerMarkers::Of(*front_door().model().tokenizer);
-    if (use.choice == ToolUse::Choice::kNone && markers.call_open >= 0) {
-      const auto same = [&](const TokenBias& bias) {
-        return bias.token == markers.call_open;
-      };
-      auto& biases = prepared->logit_bias;
-      biases.erase(std::remove_if(biases.begin(), biases.end(), same),
-                   biases.end());
-      biases.push_back({markers.call_open, -100});
-    }
-    if (!use.parallel && prepared->grammar == nullptr &&
-        markers.call_close >= 0) {
-      prepared->stop_ids.push_back(markers.call_close);
-    }
-  }
-
   absl::Status Chat(const CallPtr& call) {
     FACET_ASSIGN_OR_RETURN(ChatRequest request,
                            ParseChatRequest(call->request().body));
@@ -272,7 +267,7 @@ class GatewayImpl : public Gateway {
     FACET_RETURN_IF_ERROR(
         ApplyToolUse(request.tools, &request.fields.text.format));
     FACET_ASSIGN_OR_RETURN(GenerateRequest prepared, Prepare(request.fields));
-    LimitCalls(request.tools, &prepared);
+    LimitCalls(request.tools, *front_door().model().tokenizer, &prepared);
     auto writer = MakeChatAnswer(call, request, prepared, model,
                                  front_door().model().tokenizer.get());
     StartGeneration(call, &front_door(), answer_, {std::move(prepared)},
@@ -288,7 +283,7 @@ class GatewayImpl : public Gateway {
     FACET_RETURN_IF_ERROR(
         ApplyToolUse(request.tools, &request.fields.text.format));
     FACET_ASSIGN_OR_RETURN(GenerateRequest prepared, Prepare(request.fields));
-    LimitCalls(request.tools, &prepared);
+    LimitCalls(request.tools, *front_door().model().tokenizer, &prepared);
     auto writer = MakeResponsesAnswer(call, request, prepared, model,
                                       front_door().model().tokenizer.get());
     StartGeneration(call, &front_door(), answer_, {std::move(prepared)},

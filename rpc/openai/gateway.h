@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "rpc/access/door_keeper.h"
 #include "rpc/coordinator/front_door.h"
 #include "rpc/http/http_exchange.h"
 #include "rpc/openai/access_log.h"
@@ -19,6 +20,8 @@
 namespace facet {
 
 struct GatewayOptions {
+  // Asked about every request; null: everybody may. Outlives the gateway.
+  DoorKeeper* keeper = nullptr;
   // Names the model answers to; empty: its directory's.
   std::vector<std::string> model_names;
   // Origins whose pages may read answers (CORS), "*" for any; empty: none.

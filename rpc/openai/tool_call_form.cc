@@ -1,10 +1,12 @@
 #include "rpc/openai/tool_call_form.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "runtime/chat/answer_markers.h"
 
 namespace facet {
 namespace {
@@ -76,6 +78,25 @@ absl::Status ApplyToolUse(const ToolUse& use, OutputFormat* format) {
   format->tools = std::move(tools);
   format->calls = std::move(calls);
   return absl::OkStatus();
+}
+
+void LimitCalls(const ToolUse& use, const Tokenizer& tokenizer,
+                GenerateRequest* prepared) {
+  if (!use.declared()) return;
+  const AnswerMarkers markers = AnswerMarkers::Of(tokenizer);
+  if (use.choice == ToolUse::Choice::kNone && markers.call_open >= 0) {
+    const auto same = [&](const TokenBias& bias) {
+      return bias.token == markers.call_open;
+    };
+    auto& biases = prepared->logit_bias;
+    biases.erase(std::remove_if(biases.begin(), biases.end(), same),
+                 biases.end());
+    biases.push_back({markers.call_open, -100});
+  }
+  if (!use.parallel && prepared->grammar == nullptr &&
+      markers.call_close >= 0) {
+    prepared->stop_ids.push_back(markers.call_close);
+  }
 }
 
 }  // namespace facet

@@ -5,7 +5,9 @@
 
 #include "absl/status/status.h"
 #include "rpc/convert/text_messages.h"
+#include "rpc/coordinator/generate_request.h"
 #include "rpc/openai/tool_choice.h"
+#include "runtime/tokenizer/tokenizer.h"
 
 namespace facet {
 
@@ -15,6 +17,10 @@ namespace facet {
 // Errors: INVALID_ARGUMENT for a form of the content that cannot stand beside
 // calls.
 absl::Status ApplyToolUse(const ToolUse& use, OutputFormat* format);
+
+// Keeps calls out of the answer, or to one, where its form does not.
+void LimitCalls(const ToolUse& use, const Tokenizer& tokenizer,
+                GenerateRequest* prepared);
 
 }  // namespace facet
 

@@ -8,6 +8,7 @@ Usage: cli_test.py FACET [NAME OF TEST...]
 import array
 import json
 import os
+import pty
 import select
 import signal
 import socket
@@ -389,6 +390,134 @@ class Answers(Files):
         back = facet("tokenize", "--decode", "--model", DENSE,
                      stdin=json.dumps(ids).encode())
         self.assertEqual(json.loads(back.stdout), text)
+
+
+class Terminal:
+    """A facet command at a terminal of its own."""
+
+    def __init__(self, *args, **environment):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.execve(FACET, [FACET, *args],
+                      dict(os.environ, TERM="xterm", **environment))
+        self.seen = ""
+
+    def until(self, text):
+        """What was shown up to `text`."""
+        while text not in self.seen:
+            if not select.select([self.fd], [], [], TIMEOUT)[0]:
+                raise AssertionError(f"not shown: {text!r}; {self.seen!r}")
+            try:
+                data = os.read(self.fd, 65536)
+            except OSError:
+                data = b""
+            if not data:
+                raise AssertionError(f"ended before {text!r}; {self.seen!r}")
+            self.seen += data.decode(errors="replace")
+        before, _, self.seen = self.seen.partition(text)
+        return before + text
+
+    def type(self, keys):
+        os.write(self.fd, keys.encode())
+
+    def end(self):
+        """The exit code."""
+        while True:
+            try:
+                if not os.read(self.fd, 65536):
+                    break
+            except OSError:
+                break
+        _, status = os.waitpid(self.pid, 0)
+        os.close(self.fd)
+        return os.waitstatus_to_exitcode(status)
+
+
+class ChatTest(Files):
+    PROMPT = "\033[?2004h"  # keys are read from here on
+
+    def chat(self, *args, **environment):
+        terminal = Terminal("chat", "--model", DENSE, "--chat-format=current",
+                            "--max-tokens=4", "--temperature=0", *args,
+                            HOME=self.folder.name, **environment)
+        terminal.until(self.PROMPT)
+        return terminal
+
+    def say(self, terminal, keys):
+        terminal.type(keys)
+        shown = terminal.until("tokens/s")
+        terminal.until(self.PROMPT)
+        return shown
+
+    def test_a_conversation_is_edited_saved_and_remembered(self):
+        saved = self.path("saved.json")
+        chat = self.chat()
+        self.say(chat, "Hellp\x7fo\r")
+        self.say(chat, "one\033\rtwo\r")
+        chat.type("line \\\r")
+        chat.until(self.PROMPT)
+        self.say(chat, "goes on\r")
+        chat.type("/think\r")
+        chat.until("thinking is on")
+        chat.until(self.PROMPT)
+        self.say(chat, "\033[A\033[A\033[A\r")
+        chat.type(f"/save {saved}\r")
+        chat.until("written")
+        chat.type("/image /no/such/file\r")
+        chat.until("/no/such/file")
+        chat.type("/exit\r")
+        self.assertEqual(chat.end(), 0)
+        with open(saved) as file:
+            messages = json.load(file)["messages"]
+        said = [one["content"] for one in messages if one["role"] == "user"]
+        self.assertEqual(said, ["Hello", "one\ntwo", "line \ngoes on",
+                                "one\ntwo"])
+        history = os.path.join(self.folder.name, ".local", "state", "facet",
+                               "chat_history")
+        self.assertEqual(os.stat(history).st_mode & 0o777, 0o600)
+        # The next conversation remembers the last thing said.
+        chat = self.chat()
+        chat.type("\033[A")
+        chat.until("/exit")
+        chat.type("\003\003")
+        self.assertEqual(chat.end(), 130)
+
+    def test_colours_are_for_terminals_that_want_them(self):
+        for environment, colored in (({}, True), ({"NO_COLOR": "1"}, False)):
+            chat = self.chat(**environment)
+            shown = self.say(chat, "Hello\r")
+            self.assertEqual("\033[2m" in shown, colored)
+            chat.type("\004")
+            self.assertEqual(chat.end(), 0)
+        done = facet("chat", "--model", DENSE, "--chat-format=current",
+                     "--max-tokens=4", "--temperature=0", stdin=b"Hello\n")
+        self.assertNotIn(b"\033", done.stdout + done.stderr)
+
+
+class TopTest(unittest.TestCase):
+    def test_a_server_is_shown_and_a_missing_one_told(self):
+        server = subprocess.Popen(
+            [FACET, "serve", "--model", DENSE, "--http=127.0.0.1:0",
+             "--grpc=127.0.0.1:0", "--access-log=off"],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        try:
+            self.assertTrue(select.select([server.stdout], [], [], TIMEOUT)[0])
+            ready = server.stdout.readline().decode()
+            address = dict(word.split("=", 1)
+                           for word in ready.split()[1:])["http"]
+            done = facet("top", "--once", "--interval=200ms", "--server",
+                         address)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            for shown in (b"dense-tiny", b"running", b"first token", b" up"):
+                self.assertIn(shown, done.stdout)
+            self.assertNotIn(b"\033", done.stdout)
+        finally:
+            server.terminate()
+            server.wait(60)
+            server.stdout.close()
+        done = facet("top", "--once", "--server", address)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(address.encode(), done.stderr)
 
 
 if __name__ == "__main__":
