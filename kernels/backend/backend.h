@@ -17,6 +17,7 @@
 #include "kernels/matmul/matmul.h"
 #include "kernels/rms_norm/rms_norm.h"
 #include "kernels/router/router.h"
+#include "kernels/sampling/sampling.h"
 
 namespace facet {
 
@@ -77,6 +78,13 @@ class Backend {
                         absl::Span<float> y) = 0;
   // See kernels/softcap.
   virtual void Softcap(const char* use, absl::Span<float> x, float cap) = 0;
+  // The `count` best of each of `rows` rows of `width` logits, as TopLogits()
+  // of kernels/sampling orders them, tokens counted from 0: into best, [rows,
+  // count] in the host's memory; token -1 where a row has no more. Waits, as
+  // Read() does. REQUIRES: 0 < count <= kMostDeviceTop.
+  virtual absl::Status TopLogits(const char* use, int64_t rows, int64_t width,
+                                 const float* logits, int count,
+                                 absl::Span<TokenLogit> best) = 0;
 };
 
 }  // namespace facet

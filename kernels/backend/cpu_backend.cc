@@ -1,6 +1,8 @@
 #include "kernels/backend/cpu_backend.h"
 
+#include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include "kernels/rope/rope.h"
 #include "kernels/softcap/softcap.h"
@@ -80,6 +82,17 @@ class CpuBackend : public Backend {
   }
   void Softcap(const char*, absl::Span<float> x, float cap) override {
     SoftcapInPlace(x, cap, pool_);
+  }
+  absl::Status TopLogits(const char*, int64_t rows, int64_t width,
+                         const float* logits, int count,
+                         absl::Span<TokenLogit> best) override {
+    std::fill(best.begin(), best.end(), TokenLogit{-1, 0});
+    pool_.ParallelDynamic(rows, [&](int, int64_t row) {
+      const std::vector<TokenLogit> top = facet::TopLogits(
+          absl::MakeConstSpan(logits + row * width, width), 0, count);
+      std::copy(top.begin(), top.end(), best.begin() + row * count);
+    });
+    return absl::OkStatus();
   }
 
  private:

@@ -23,6 +23,9 @@ struct BackendLimits {
   int64_t experts = 0;
   int64_t hidden = 0;
   int64_t expert_width = 0;
+  // Of a rank that computes logits: rows at a time, and tokens of its own.
+  int64_t logit_rows = 0;
+  int64_t vocab = 0;
 };
 
 // Numbered places in a line of operations, for a thread that watches whether a

@@ -158,6 +158,16 @@ class ProfilingBackend : public Backend {
     Time(use, {8 * values, 20 * values},
          [&] { backend_->Softcap(use, x, cap); });
   }
+  absl::Status TopLogits(const char* use, int64_t rows, int64_t width,
+                         const float* logits, int count,
+                         absl::Span<TokenLogit> best) override {
+    const double values = 1.0 * rows * width;
+    absl::Status status;
+    Time(use, {4 * values, values}, [&] {
+      status = backend_->TopLogits(use, rows, width, logits, count, best);
+    });
+    return status;
+  }
 
  private:
   template <typename Run>

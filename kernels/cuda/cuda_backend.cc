@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "kernels/attention/attention_cuda_plan.h"
 #include "kernels/base/check.h"
@@ -29,6 +30,10 @@ size_t ExpertsBytes(const BackendLimits& limits) {
   return ExpertsScratchBytes(limits.tokens, limits.experts_per_token,
                              limits.experts, limits.hidden,
                              limits.expert_width);
+}
+
+size_t TopBytes(const BackendLimits& limits) {
+  return TopScratchBytes(limits.logit_rows, limits.vocab);
 }
 
 // Lists of a step: a few numbers per token, items of attention per token and
@@ -65,6 +70,11 @@ class CudaBackend : public Backend {
     FACET_ASSIGN_OR_RETURN(states_,
                            DeviceMemory::Allocate(device, StateBytes(limits),
                                                   "states of attention"));
+    if (TopBytes(limits) > 0) {
+      FACET_ASSIGN_OR_RETURN(
+          top_,
+          DeviceMemory::Allocate(device, TopBytes(limits), "best logits"));
+    }
     if (ExpertsBytes(limits) > 0) {
       FACET_ASSIGN_OR_RETURN(
           experts_, DeviceMemory::Allocate(device, ExpertsBytes(limits),
@@ -178,6 +188,17 @@ class CudaBackend : public Backend {
     FACET_CUDA::Softcap(x.data(), static_cast<int64_t>(x.size()), cap, *line_);
   }
 
+  absl::Status TopLogits(const char*, int64_t rows, int64_t width,
+                         const float* logits, int count,
+                         absl::Span<TokenLogit> best) override {
+    const TopKey* keys =
+        FACET_CUDA::TopLogits(rows, width, logits, count, top_.data(), *line_);
+    std::vector<TopKey> found(rows * count);
+    FACET_RETURN_IF_ERROR(
+        Read(keys, found.size() * sizeof(TopKey), found.data()));
+    std::transform(found.begin(), found.end(), best.begin(), TokenLogitOf);
+    return absl::OkStatus();
+  }
   LaunchCounts counts() const { return line_->counts(); }
 
  private:
@@ -192,12 +213,14 @@ class CudaBackend : public Backend {
   std::unique_ptr<StepInputs> inputs_;
   DeviceMemory states_;
   DeviceMemory experts_;
+  DeviceMemory top_;
 };
 
 }  // namespace
 
 size_t CudaBackendBytes(const BackendLimits& limits) {
-  return StepInputBytes(limits) + StateBytes(limits) + ExpertsBytes(limits);
+  return StepInputBytes(limits) + StateBytes(limits) + ExpertsBytes(limits) +
+         TopBytes(limits);
 }
 
 LaunchCounts CountsOf(const Backend& backend) {

@@ -19,6 +19,7 @@
 #include "kernels/matmul/matmul.h"
 #include "kernels/rms_norm/rms_norm.h"
 #include "kernels/router/router.h"
+#include "kernels/sampling/top_logits_cuda_plan.h"
 
 namespace facet {
 namespace FACET_CUDA {
@@ -39,6 +40,11 @@ void GatherRows(int64_t count, const int64_t* rows, int64_t width,
 void AddParts(int parts, const float* x, int64_t count, float* y,
               KernelLine& line);
 void Softcap(float* x, int64_t count, float cap, KernelLine& line);
+
+// The `count` best of each row, best first: [rows, count] in `scratch`, which
+// holds TopScratchBytes(). REQUIRES: 0 < count <= kMostDeviceTop.
+const TopKey* TopLogits(int64_t rows, int64_t width, const float* logits,
+                        int count, void* scratch, KernelLine& line);
 
 // Device memory that Experts() works in, for steps of up to `tokens`.
 size_t ExpertsScratchBytes(int64_t tokens, int experts_per_token,

@@ -1,6 +1,7 @@
 // Every operation of the device against the processors', bit for bit: on the
 // emulation, which runs the same kernels thread by thread, or on a GPU.
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -26,6 +27,8 @@ BackendLimits Limits() {
   limits.experts = 16;
   limits.hidden = 128;
   limits.expert_width = 64;
+  limits.logit_rows = 3;
+  limits.vocab = 9000;
   return limits;
 }
 
@@ -416,6 +419,35 @@ TEST_F(OperationsTest, RouterAndExperts) {
     gpu_->Experts("test", gpu);
     ExpectSameBits(FromDevice(gpu.y, y.size()), y,
                    "experts of " + std::to_string(tokens) + " tokens");
+  }
+}
+
+TEST_F(OperationsTest, TheBestLogitsOfRows) {
+  constexpr int kRows = 3;
+  for (const int64_t width : {1, 40, 2048, 5000, 9000}) {
+    std::vector<float> logits = Random(kRows * width);
+    for (int64_t i = 0; i < width; ++i) {
+      // Ties, zeros of both signs, what is never drawn, and nothing at all.
+      if (i % 3 == 0) logits[i] = std::round(logits[i]);
+      if (i % 5 == 0) logits[width + i] = i % 2 == 0 ? 0.0f : -0.0f;
+      if (i % 7 == 0) logits[width + i] = std::nanf("");
+      if (i % 11 == 0) logits[i] = -HUGE_VALF;
+      logits[2 * width + i] = std::nanf("");
+    }
+    const float* on_device = OnDevice(logits);
+    for (const int count : {1, 2, 64, kMostDeviceTop}) {
+      std::vector<TokenLogit> cpu(kRows * count), gpu(kRows * count);
+      ASSERT_TRUE(cpu_->TopLogits("test", kRows, width, logits.data(), count,
+                                  absl::MakeSpan(cpu))
+                      .ok());
+      ASSERT_TRUE(gpu_->TopLogits("test", kRows, width, on_device, count,
+                                  absl::MakeSpan(gpu))
+                      .ok());
+      for (size_t i = 0; i < cpu.size(); ++i) {
+        ASSERT_EQ(gpu[i].token, cpu[i].token) << width << ", " << i;
+        ASSERT_EQ(gpu[i].logit, cpu[i].logit) << width << ", " << i;
+      }
+    }
   }
 }
 

@@ -5,10 +5,12 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/base/host_device.h"
+
 namespace facet {
 
 // Falls as the logit rises; -0 and 0 share a key.
-inline uint32_t FallingKey(float logit) {
+FACET_HOST_DEVICE inline uint32_t FallingKey(float logit) {
   const float value = logit + 0.0f;
   uint32_t bits;
   std::memcpy(&bits, &value, sizeof(bits));
@@ -16,7 +18,7 @@ inline uint32_t FallingKey(float logit) {
 }
 
 // The logit of a key.
-inline float LogitOfKey(uint32_t key) {
+FACET_HOST_DEVICE inline float LogitOfKey(uint32_t key) {
   const uint32_t bits = key & 0x80000000u ? key : ~key & 0x7fffffffu;
   float logit;
   std::memcpy(&logit, &bits, sizeof(logit));

@@ -24,6 +24,9 @@ struct TokenLogit {
 std::vector<TokenLogit> TopLogits(absl::Span<const float> logits, int32_t first,
                                   int k);
 
+// The largest k for which a device lists them.
+inline constexpr int kMostDeviceTop = 256;
+
 // Merges lists that are each sorted as above into the k best.
 std::vector<TokenLogit> MergeTopLogits(
     absl::Span<const std::vector<TokenLogit>> lists, int k);

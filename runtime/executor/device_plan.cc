@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "runtime/model/model.h"
 
 namespace facet {
 namespace {
@@ -66,6 +67,10 @@ BackendLimits LimitsOf(const ModelConfig& model, const ShardPlan& plan,
     limits.experts = plan.shard(rank).experts.size();
     limits.hidden = model.hidden_size;
     limits.expert_width = model.expert_width;
+  }
+  if (plan.shard(rank).stage == plan.pp_size() - 1) {
+    limits.logit_rows = std::min(tokens, Model::kDeviceLogitRows);
+    limits.vocab = plan.shard(rank).vocab.size();
   }
   return limits;
 }

@@ -18,12 +18,6 @@ namespace {
 // takes a third of the time that weighing the vocabulary does.
 constexpr int kHead = 256;
 
-// 0: all tokens are candidates.
-int Candidates(const DrawOptions& options) {
-  if (options.temperature <= 0) return 1;
-  return options.top_k;
-}
-
 // A row that needs more than its candidates.
 struct WholeRow {
   size_t index = 0;
@@ -97,8 +91,9 @@ class Drawer {
   absl::Status FindHeads() {
     std::vector<TopWish> wishes;
     for (const DrawWish& row : rows_) {
-      const int candidates = Candidates(row.options);
-      wishes.push_back({row.logits, candidates == 0 ? kHead : candidates});
+      const int candidates = CandidatesOf(row.options);
+      wishes.push_back({row.logits, candidates == 0 ? kHead : candidates,
+                        candidates == 0 ? nullptr : row.own_top});
     }
     FACET_ASSIGN_OR_RETURN(heads_, MergeTop(wishes, group_, pool_));
     for (const auto& head : heads_) {
@@ -113,7 +108,7 @@ class Drawer {
   void DrawFromCandidates() {
     for (size_t i = 0; i < rows_.size(); ++i) {
       const float best = heads_[i][0].logit;
-      if (Candidates(rows_[i].options) > 0 || !std::isfinite(best)) {
+      if (CandidatesOf(rows_[i].options) > 0 || !std::isfinite(best)) {
         tokens_[i] = Draw(heads_[i], rows_[i].options);
         continue;
       }
@@ -222,6 +217,11 @@ class Drawer {
 };
 
 }  // namespace
+
+int CandidatesOf(const DrawOptions& options) {
+  if (options.temperature <= 0) return 1;
+  return options.top_k;
+}
 
 absl::StatusOr<std::vector<int32_t>> DrawTokens(absl::Span<const DrawWish> rows,
                                                 const VocabGroup& group,

@@ -18,7 +18,13 @@ namespace facet {
 struct DrawWish {
   absl::Span<const float> logits;  // this rank's run; NaN: never drawn
   DrawOptions options;
+  // Of a row with CandidatesOf(options) > 0: at least as many of the best of
+  // this rank's run, as TopLogits() gives them; the logits may be absent then.
+  const std::vector<TokenLogit>* own_top = nullptr;
 };
+
+// How many of the best tokens a draw is from; 0: all of them.
+int CandidatesOf(const DrawOptions& options);
 
 // What Draw() gives for all candidates of each row, on all members of the
 // group. All call it, with equal options.

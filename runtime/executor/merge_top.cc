@@ -13,7 +13,14 @@ absl::StatusOr<std::vector<std::vector<TokenLogit>>> MergeTop(
   std::vector<std::vector<TokenLogit>> best(rows.size());
   const auto first = static_cast<int32_t>(group.own_vocab().begin);
   pool.ParallelDynamic(static_cast<int64_t>(rows.size()), [&](int, int64_t i) {
-    best[i] = TopLogits(rows[i].logits, first, rows[i].count);
+    if (rows[i].own_top == nullptr) {
+      best[i] = TopLogits(rows[i].logits, first, rows[i].count);
+      return;
+    }
+    best[i] = *rows[i].own_top;
+    if (best[i].size() > static_cast<size_t>(rows[i].count)) {
+      best[i].resize(rows[i].count);
+    }
   });
   if (group.size() == 1) return best;
 

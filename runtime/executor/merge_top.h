@@ -15,6 +15,9 @@ namespace facet {
 struct TopWish {
   absl::Span<const float> logits;  // this rank's run of the vocabulary
   int count = 0;
+  // What TopLogits() gives for them, at least `count` of it, where that is
+  // known; the logits are not looked at then.
+  const std::vector<TokenLogit>* own_top = nullptr;
 };
 
 // The `count` best tokens of the whole vocabulary, as TopLogits() gives them,

@@ -35,6 +35,9 @@ struct StepSampler::Row {
   const SequenceSlice* slice;
   int64_t index;  // of the step's rows
   absl::Span<float> logits;
+  // Or only the best of them.
+  bool only_top = false;
+  std::vector<TokenLogit> top;
   // The model's logits of tokens that Adjust() changed: those of this rank,
   // the first entry of a token counting.
   std::vector<OwnLogit> changed;
@@ -159,7 +162,7 @@ absl::Status StepSampler::Sample(const StepPlan& plan, StepResult& result) {
   int64_t end = 0;
   for (const SequenceSlice& slice : plan.slices) {
     end += static_cast<int64_t>(slice.tokens.size());
-    if (slice.sample) rows.push_back({&slice, end - 1, {}, {}});
+    if (slice.sample) rows.push_back({&slice, end - 1, {}, false, {}, {}});
   }
   for (size_t at = 0; at < rows.size(); at += kRowsAtOnce) {
     FACET_RETURN_IF_ERROR(
@@ -168,27 +171,67 @@ absl::Status StepSampler::Sample(const StepPlan& plan, StepResult& result) {
   return absl::OkStatus();
 }
 
+// Whether the best logits are all that a draw needs, as the model made them.
+bool StepSampler::DrawsFromTop(const Row& row) const {
+  const SamplingParams& sampling = row.sampling();
+  const SequenceHistory& history = memory_.history(row.slice->sequence);
+  const int candidates =
+      CandidatesOf(OptionsOf(sampling, row.drawn_position()));
+  return candidates > 0 && candidates <= kMostDeviceTop &&
+         !row.wants_logprobs() && !sampling.Penalises() &&
+         history.logit_bias().empty() &&
+         row.drawn_position() >= history.late_position() &&
+         row.slice->mask == nullptr;
+}
+
+absl::Status StepSampler::ComputeRows(absl::Span<Row> rows) {
+  std::vector<int64_t> whole, top;
+  int most = 0;
+  for (Row& row : rows) {
+    row.only_top = model_.on_device() && DrawsFromTop(row);
+    (row.only_top ? top : whole).push_back(row.index);
+    if (!row.only_top) continue;
+    most = std::max(
+        most, CandidatesOf(OptionsOf(row.sampling(), row.drawn_position())));
+  }
+  std::vector<std::vector<TokenLogit>> lists;
+  if (!top.empty()) {
+    FACET_ASSIGN_OR_RETURN(lists, model_.TopLogits(top, most));
+  }
+  std::vector<absl::Span<float>> logits;
+  if (!whole.empty()) {
+    FACET_ASSIGN_OR_RETURN(logits, Logits(whole));
+  }
+  size_t next_list = 0, next_row = 0;
+  for (Row& row : rows) {
+    if (row.only_top) {
+      row.top = std::move(lists[next_list++]);
+    } else {
+      row.logits = logits[next_row++];
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status StepSampler::SampleRows(absl::Span<Row> rows, StepResult& result) {
-  std::vector<int64_t> indices;
-  for (const Row& row : rows) indices.push_back(row.index);
-  FACET_ASSIGN_OR_RETURN(const std::vector<absl::Span<float>> logits,
-                         Logits(indices));
+  FACET_RETURN_IF_ERROR(ComputeRows(rows));
   // Log-probabilities are the model's, so they come first.
   std::vector<TopWish> scored;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    rows[i].logits = logits[i];
-    if (!rows[i].wants_logprobs()) continue;
-    scored.push_back({logits[i], rows[i].sampling().top_logprobs});
+  for (const Row& row : rows) {
+    if (!row.wants_logprobs()) continue;
+    scored.push_back({row.logits, row.sampling().top_logprobs});
   }
   FACET_ASSIGN_OR_RETURN(std::vector<RowScores> scores,
                          ScoreRows(scored, group_, pool_));
 
-  pool_.ParallelDynamic(static_cast<int64_t>(rows.size()),
-                        [&](int, int64_t i) { Adjust(rows[i]); });
+  pool_.ParallelDynamic(static_cast<int64_t>(rows.size()), [&](int, int64_t i) {
+    if (!rows[i].only_top) Adjust(rows[i]);
+  });
   std::vector<DrawWish> wishes;
   for (const Row& row : rows) {
-    wishes.push_back(
-        {row.logits, OptionsOf(row.sampling(), row.drawn_position())});
+    wishes.push_back({row.logits,
+                      OptionsOf(row.sampling(), row.drawn_position()),
+                      row.only_top ? &row.top : nullptr});
   }
   FACET_ASSIGN_OR_RETURN(const std::vector<int32_t> drawn,
                          DrawTokens(wishes, group_, pool_));

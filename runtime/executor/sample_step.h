@@ -43,6 +43,10 @@ class StepSampler {
                                absl::Span<const int> tops, StepResult& result);
   absl::Status Sample(const StepPlan& plan, StepResult& result);
   absl::Status SampleRows(absl::Span<Row> rows, StepResult& result);
+  // Gives each row its logits, or its best ones where a device has the rest and
+  // the draw needs no more.
+  absl::Status ComputeRows(absl::Span<Row> rows);
+  bool DrawsFromTop(const Row& row) const;
   // Makes of the logits what tokens are drawn from.
   void Adjust(Row& row);
 

@@ -206,6 +206,30 @@ absl::Status Model::Logits(absl::Span<const int64_t> rows,
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::vector<std::vector<TokenLogit>>> Model::TopLogits(
+    absl::Span<const int64_t> rows, int count) {
+  const int64_t vocab = weights_.head.rows;
+  const auto first = static_cast<int32_t>(shard_.vocab.begin);
+  float* logits = ws_->logits.data();
+  std::vector<std::vector<TokenLogit>> best;
+  for (size_t at = 0; at < rows.size(); at += kDeviceLogitRows) {
+    const absl::Span<const int64_t> some = rows.subspan(at, kDeviceLogitRows);
+    FACET_RETURN_IF_ERROR(LogitsOf(some, logits));
+    std::vector<TokenLogit> top(some.size() * count);
+    FACET_RETURN_IF_ERROR(backend_.TopLogits(
+        "head: best logits", static_cast<int64_t>(some.size()), vocab, logits,
+        count, absl::MakeSpan(top)));
+    for (size_t row = 0; row < some.size(); ++row) {
+      std::vector<TokenLogit>& list = best.emplace_back();
+      for (int i = 0; i < count && top[row * count + i].token >= 0; ++i) {
+        const TokenLogit& one = top[row * count + i];
+        list.push_back({first + one.token, one.logit});
+      }
+    }
+  }
+  return best;
+}
+
 absl::Status Model::LogitsOf(absl::Span<const int64_t> rows, float* out) {
   Workspace& ws = *ws_;
   const int64_t hidden = config_.hidden_size;

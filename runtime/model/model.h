@@ -7,10 +7,11 @@
 #include <memory>
 #include <vector>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "kernels/backend/backend.h"
 #include "kernels/backend/device.h"
+#include "kernels/sampling/sampling.h"
 #include "runtime/comm/communicator.h"
 #include "runtime/config/model_config.h"
 #include "runtime/kv_cache/kv_cache.h"
@@ -69,6 +70,18 @@ class Model {
   //
   // Errors: those of the backend.
   absl::Status Logits(absl::Span<const int64_t> rows, absl::Span<float> out);
+
+  // The `count` best of each of these rows, as TopLogits() gives them, tokens
+  // counted in the whole vocabulary, while the rows stay where they are. For
+  // devices, whose memory is far.
+  //
+  // REQUIRES: on_device(), 0 < count <= kMostDeviceTop.
+  absl::StatusOr<std::vector<std::vector<TokenLogit>>> TopLogits(
+      absl::Span<const int64_t> rows, int count);
+  bool on_device() const { return on_device_; }
+
+  // Rows of logits that a device computes at once.
+  static constexpr int64_t kDeviceLogitRows = 64;
 
  private:
   struct Workspace;

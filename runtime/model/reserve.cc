@@ -86,7 +86,7 @@ WorkspaceSizes WorkspaceSizesOf(const ModelConfig& config,
     sizes.choices = tokens * config.experts_per_token;
   }
   if (shard.stage == plan.pp_size() - 1) {
-    const int64_t rows = std::min(tokens, kDeviceLogitRows);
+    const int64_t rows = std::min(tokens, Model::kDeviceLogitRows);
     sizes.final_rows = rows * config.hidden_size;
     sizes.logits = rows * shard.vocab.size();
   }

@@ -95,9 +95,6 @@ struct Model::Workspace {
   Buffer logits;      // [rows, vocab of the rank], on a device
 };
 
-// Rows of logits that a device computes at once.
-inline constexpr int64_t kDeviceLogitRows = 64;
-
 // Floats of the buffers of a rank for steps of some size.
 struct WorkspaceSizes {
   int64_t hidden = 0, queries = 0, keys = 0, columns = 0;

@@ -101,6 +101,28 @@ TEST_P(DeviceModelTest, DecodedTokensAreTheProcessors) {
   EXPECT_EQ(Difference(*a, *b), "");
 }
 
+// Chosen among the best ones that the device lists; rows stay there.
+TEST_P(DeviceModelTest, TokensDrawnFromTheBestAreTheProcessors) {
+  const auto cpu = Start(1, 1, false);
+  const auto device = Start(2, 1, true);
+  for (const bool greedy : {true, false}) {
+    ContinueOptions what;
+    what.count = 4;
+    if (!greedy) {
+      what.sampling.temperature = 1.5f;
+      what.sampling.top_k = 40;
+      what.sampling.top_p = 0.9f;
+      what.sampling.seed = 5;
+    }
+    const auto prompts = Prompts(7);
+    const auto a = Continue(*cpu, prompts, what, TinyForward(GetParam()));
+    const auto b = Continue(*device, prompts, what, TinyForward(GetParam()));
+    ASSERT_TRUE(a.ok()) << a.status();
+    ASSERT_TRUE(b.ok()) << b.status();
+    EXPECT_EQ(Difference(*a, *b), "");
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, DeviceModelTest,
                          testing::Values("dense-tiny", "moe-tiny", "e2b-tiny"),
                          [](const auto& info) { return TinyName(info.param); });
