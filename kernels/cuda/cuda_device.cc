@@ -61,7 +61,7 @@ class CudaDevice : public Device {
   absl::StatusOr<std::unique_ptr<StreamMarks>> MakeMarks(
       void* stream) override {
     FACET_RETURN_IF_ERROR(UseDevice(index_));
-    return EventMarks::Create(static_cast<Stream>(stream), kMarks);
+    return EventMarks::Create(index_, static_cast<Stream>(stream), kMarks);
   }
 
  private:

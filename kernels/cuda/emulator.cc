@@ -62,6 +62,7 @@ struct Fiber {
 
 struct Warp {
   uint64_t slots[2][kWarp];
+  uint32_t fragments[kWarp][6];  // of a and b
 };
 
 class Machine {
@@ -204,6 +205,33 @@ uint64_t WarpExchange(uint64_t value, int from) {
   machine.warp().slots[turn][thread_index.x % kWarp] = value;
   WarpBarrier();
   return machine.warp().slots[turn][from];
+}
+
+void EmulateMultiplyAdd(const uint32_t (&a)[4], const uint32_t (&b)[2],
+                        float (&d)[4]) {
+  const int lane = static_cast<int>(thread_index.x) % kWarp;
+  Warp& warp = machine.warp();
+  for (int r = 0; r < 4; ++r) warp.fragments[lane][r] = a[r];
+  for (int r = 0; r < 2; ++r) warp.fragments[lane][4 + r] = b[r];
+  WarpBarrier();
+  const auto half = [](uint32_t pair, int k) {
+    const uint32_t bits = k % 2 == 0 ? pair << 16 : pair & 0xffff0000u;
+    float value;
+    std::memcpy(&value, &bits, sizeof(value));
+    return value;
+  };
+  for (int i = 0; i < 4; ++i) {
+    const int row = lane / 4 + i / 2 * 8;
+    const int column = lane % 4 * 2 + i % 2;
+    for (int k = 0; k < 16; ++k) {
+      const int quad = k % 8 / 2;
+      const uint32_t of_a =
+          warp.fragments[row % 8 * 4 + quad][row / 8 + k / 8 * 2];
+      const uint32_t of_b = warp.fragments[column * 4 + quad][4 + k / 8];
+      d[i] = __builtin_fmaf(half(of_a, k), half(of_b, k), d[i]);
+    }
+  }
+  WarpBarrier();
 }
 
 }  // namespace emulated

@@ -49,6 +49,11 @@ void WarpBarrier();
 // Every lane of the warp gives `value` and gets that of lane `from`.
 uint64_t WarpExchange(uint64_t value, int from);
 
+// A tensor core's product, see kernels/cuda/tensor_core.h: terms are added in
+// rising k by fused multiply-add, which is one of the orders a GPU may take.
+void EmulateMultiplyAdd(const uint32_t (&a)[4], const uint32_t (&b)[2],
+                        float (&d)[4]);
+
 template <typename T>
 T* SharedMemory() {
   return static_cast<T*>(SharedBytes());

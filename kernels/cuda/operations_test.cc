@@ -154,6 +154,68 @@ TEST_F(OperationsTest, ProductsThatCannotStream) {
   CheckProduct(args, 42, /*bf16=*/false, /*gated=*/false, "f32 weights");
 }
 
+// f32 sums of k products of inputs rounded to bf16, in whatever order.
+TEST_F(OperationsTest, TensorCoresAddWhatTheyShould) {
+  for (const bool gated : {false, true}) {
+    for (const int segments : {1, 2, 4, 8}) {
+      if (gated && segments == 8) continue;  // too many strips: another loop
+      const int64_t m = 70, n = 90, k = 16 * 7 * segments;
+      const std::vector<float> x = Random(m * k);
+      const std::vector<BF16> w = RandomBF16((gated ? 2 : 1) * n * k);
+      std::vector<float> y(m * n);
+      MatmulArgs args;
+      args.m = m;
+      args.n = args.y_stride = n;
+      args.k = args.x_stride = args.w_stride = k;
+      args.segments = segments;
+      args.bf16_inputs = true;
+      args.x = OnDevice(x);
+      args.w = OnDevice(w);
+      args.up = gated ? static_cast<const BF16*>(args.w) + n * k : nullptr;
+      args.y = OnDevice(y);
+      gpu_->Matmuls("test", {&args, 1});
+      const std::vector<float> all = FromDevice(args.y, m * n);
+      for (int64_t i = 0; i < m; ++i) {
+        for (int64_t j = 0; j < n; ++j) {
+          double sums[2] = {}, sizes[2] = {};
+          for (int s = 0; s < (gated ? 2 : 1); ++s) {
+            for (int64_t d = 0; d < k; ++d) {
+              const double term = double{ToFloat(ToBF16(x[i * k + d]))} *
+                                  ToFloat(w[(s * n + j) * k + d]);
+              sums[s] += term;
+              sizes[s] += std::fabs(term);
+            }
+          }
+          // k additions, each within half a unit of the last place.
+          const double slack = static_cast<double>(k) * 0x1p-24;
+          double expected = sums[0], bound = slack * sizes[0];
+          if (gated) {
+            const double u = sums[0];
+            const double gelu = 0.5 * u *
+                                (1 + std::tanh(0.7978845608028654 *
+                                               (u + 0.044715 * u * u * u)));
+            expected = gelu * sums[1];
+            // The slope of gelu stays below 1.2.
+            bound = 1.2 * slack * sizes[0] * std::fabs(sums[1]) +
+                    slack * sizes[1] * std::fabs(gelu) +
+                    1e-5 * std::fabs(expected) + 1e-5;
+          }
+          ASSERT_NEAR(all[i * n + j], expected, bound)
+              << i << ", " << j << ", segments " << segments;
+        }
+      }
+      // A row's bits are the same alone, in a few and in many.
+      for (const int64_t count : {1, 9, 20}) {
+        args.m = count;
+        gpu_->Matmuls("test", {&args, 1});
+        ExpectSameBits(FromDevice(args.y, count * n),
+                       std::vector<float>(all.begin(), all.begin() + count * n),
+                       "rows of a batch of " + std::to_string(count));
+      }
+    }
+  }
+}
+
 TEST_F(OperationsTest, NormsInAChain) {
   for (const int64_t width : {16, 40, 2816, 12000}) {
     const int64_t rows = 3;

@@ -5,9 +5,10 @@
 namespace facet {
 namespace FACET_CUDA {
 
-absl::StatusOr<std::unique_ptr<EventMarks>> EventMarks::Create(Stream stream,
+absl::StatusOr<std::unique_ptr<EventMarks>> EventMarks::Create(int device,
+                                                               Stream stream,
                                                                int events) {
-  std::unique_ptr<EventMarks> marks(new EventMarks(stream));
+  std::unique_ptr<EventMarks> marks(new EventMarks(device, stream));
   marks->ring_.resize(events);
   for (Mark& mark : marks->ring_) {
     FACET_ASSIGN_OR_RETURN(mark.event, MakeEvent());
@@ -31,6 +32,9 @@ absl::Status EventMarks::Set(uint64_t number) {
 }
 
 absl::StatusOr<uint64_t> EventMarks::Passed() {
+  // Of a thread that asks for nothing else, which would otherwise wake the
+  // first device of the machine.
+  SelectDevice(device_);
   const std::lock_guard<std::mutex> lock(mutex_);
   for (; begin_ < end_; ++begin_) {
     FACET_ASSIGN_OR_RETURN(const bool passed, HasPassed(at(begin_).event));

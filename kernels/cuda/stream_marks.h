@@ -18,7 +18,9 @@ class EventMarks : public StreamMarks {
  public:
   // `events`: how many marks are told apart. Where more are set than the
   // device has passed, the newest ones count as one.
-  static absl::StatusOr<std::unique_ptr<EventMarks>> Create(Stream stream,
+  // `device` is the stream's.
+  static absl::StatusOr<std::unique_ptr<EventMarks>> Create(int device,
+                                                            Stream stream,
                                                             int events);
   ~EventMarks() override;
 
@@ -31,9 +33,10 @@ class EventMarks : public StreamMarks {
     uint64_t number = 0;
   };
 
-  explicit EventMarks(Stream stream) : stream_(stream) {}
+  EventMarks(int device, Stream stream) : device_(device), stream_(stream) {}
   Mark& at(uint64_t index) { return ring_[index % ring_.size()]; }
 
+  const int device_;
   const Stream stream_;
   std::mutex mutex_;
   std::vector<Mark> ring_;

@@ -4,6 +4,7 @@
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/operations.h"
 #include "kernels/matmul/matmul_cuda.h"
+#include "kernels/matmul/matmul_tensor_cuda.h"
 
 namespace facet {
 namespace FACET_CUDA {
@@ -42,6 +43,60 @@ __global__ void __launch_bounds__(kMatmulThreads)
                         static_cast<int64_t>(blockIdx.y) * M);
 }
 
+template <int N>
+__global__ void __launch_bounds__(256) TensorKernel(Problems problems) {
+  int64_t tile = blockIdx.x;
+  const int p = ProblemOf(problems, tile);
+  TensorTile<N>(problems.args[p], tile, static_cast<int64_t>(blockIdx.y) * N);
+}
+
+// The loop for a problem goes by its shape, never by its rows of x.
+enum class Loop { kAny, kStream, kTensorCores };
+
+Loop LoopOf(const MatmulArgs& args) {
+  if (CanUseTensorCores(args)) return Loop::kTensorCores;
+  return CanStream(args) ? Loop::kStream : Loop::kAny;
+}
+
+int64_t TilesFor(Loop loop, const MatmulArgs& args) {
+  if (loop != Loop::kTensorCores) return TilesOf(args);
+  const int64_t rows = TensorShapeOf(args).rows;
+  return (args.n + rows - 1) / rows;
+}
+
+// Whether the two can share a launch.
+bool GoTogether(const MatmulArgs& a, const MatmulArgs& b) {
+  if (a.m != b.m || a.bf16_inputs != b.bf16_inputs || LoopOf(a) != LoopOf(b)) {
+    return false;
+  }
+  return LoopOf(a) != Loop::kTensorCores ||
+         (TensorThreads(a) == TensorThreads(b) && a.segments == b.segments);
+}
+
+template <int N>
+void LaunchTensor(const Problems& problems, int64_t tiles, KernelLine& line) {
+  const MatmulArgs& args = problems.args[0];
+  const int64_t groups = (args.m + N - 1) / N;
+  Launch(TensorKernel<N>,
+         dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(groups)),
+         dim3(static_cast<unsigned>(TensorThreads(args))),
+         static_cast<size_t>(TensorSharedBytes(args, N)), line, problems);
+}
+
+void LaunchTensorRows(const Problems& problems, int64_t tiles,
+                      KernelLine& line) {
+  switch (TensorRows(problems.args[0])) {
+    case 8:
+      return LaunchTensor<8>(problems, tiles, line);
+    case 16:
+      return LaunchTensor<16>(problems, tiles, line);
+    case 32:
+      return LaunchTensor<32>(problems, tiles, line);
+    default:
+      return LaunchTensor<64>(problems, tiles, line);
+  }
+}
+
 template <int M>
 void LaunchStream(const Problems& problems, int64_t tiles, KernelLine& line) {
   const int64_t groups = (problems.args[0].m + M - 1) / M;
@@ -63,18 +118,19 @@ void Matmuls(absl::Span<const MatmulArgs> all, KernelLine& line) {
     Problems problems = {};
     int64_t tiles = 0;
     const MatmulArgs& first = all[begin];
-    const bool streams = CanStream(first);
+    const Loop loop = LoopOf(first);
     while (begin < all.size() && problems.count < kMostProblems &&
-           all[begin].m == first.m && CanStream(all[begin]) == streams &&
-           all[begin].bf16_inputs == first.bf16_inputs) {
+           GoTogether(first, all[begin])) {
       const MatmulArgs& args = all[begin++];
       FACET_CHECK(args.segments <= kMostSegments);
-      tiles += TilesOf(args);
+      tiles += TilesFor(loop, args);
       problems.args[problems.count] = args;
       problems.end[problems.count++] = tiles;
     }
     if (first.m == 0) continue;
-    if (!streams) {
+    if (loop == Loop::kTensorCores) {
+      LaunchTensorRows(problems, tiles, line);
+    } else if (loop == Loop::kAny) {
       Launch(AnyKernel, dim3(static_cast<unsigned>(tiles)),
              dim3(kMatmulThreads), 0, line, problems);
     } else if (first.m == 1) {

@@ -113,6 +113,28 @@ __device__ inline void UnpackEight(const unsigned char* from, float (&out)[8]) {
   }
 }
 
+// From sums [strips, M] of a tile, which change, to results.
+template <int M>
+__device__ inline void WriteSums(const MatmulArgs& args,
+                                 const StreamShape& shape, int64_t first_row,
+                                 int64_t first, float* sums) {
+  for (int i = static_cast<int>(threadIdx.x); i < shape.rows * M;
+       i += static_cast<int>(blockDim.x)) {
+    const int64_t row = first_row + i / M;
+    const int m = i % M;
+    if (row >= args.n || first + m >= args.m) continue;
+    // Strips of one row: its segments lie shape.rows apart, those of up behind
+    // those of w.
+    float* own = sums + i;
+    float y = TreeSum(own, args.segments, shape.rows * M);
+    if (args.up != nullptr) {
+      own += args.segments * shape.rows * M;
+      y = GeluTanh(y) * TreeSum(own, args.segments, shape.rows * M);
+    }
+    args.y[(first + m) * args.y_stride + row] = y;
+  }
+}
+
 // The rows of tile `tile` of `args` times rows [first, first + M) of x; rows
 // from args.m on are computed from the last and not written. The block has
 // kMatmulThreads threads and kStreamSharedBytes of shared memory.
@@ -205,20 +227,7 @@ __device__ void StreamTile(const MatmulArgs& args, int64_t tile,
     if (thread % 2 == 0) sums[thread / 2 * M + m] = sum;
   }
   __syncthreads();
-  for (int i = thread; i < shape.rows * M; i += kMatmulThreads) {
-    const int64_t row = first_row + i / M;
-    const int m = i % M;
-    if (row >= args.n || first + m >= args.m) continue;
-    // Strips of one row: its segments lie shape.rows apart, those of up behind
-    // those of w.
-    float* own = sums + i / M * M + m;
-    float y = TreeSum(own, args.segments, shape.rows * M);
-    if (args.up != nullptr) {
-      own += args.segments * shape.rows * M;
-      y = GeluTanh(y) * TreeSum(own, args.segments, shape.rows * M);
-    }
-    args.y[(first + m) * args.y_stride + row] = y;
-  }
+  WriteSums<M>(args, shape, first_row, first, sums);
   __syncthreads();  // before the block's next tile overwrites sums
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "kernels/matmul/matmul_tensor_cuda_plan.h"
 
 namespace facet {
 namespace {
@@ -79,6 +80,43 @@ TEST(StreamShape, ThreadsCopyEveryPieceOfAStageOnceAndInside) {
     }
   }
   EXPECT_EQ(pieces.size(), size_t{kStrips} * kPiecesPerChunk);
+}
+
+TEST(TensorShape, WarpsStayInOneSegmentOfOneMatrix) {
+  for (const bool gated : {false, true}) {
+    for (int segments = 1; segments <= 8; segments *= 2) {
+      MatmulArgs args = Product(1000, 512 * segments, segments, gated);
+      args.bf16_inputs = true;
+      if (!CanUseTensorCores(args)) continue;
+      const StreamShape shape = TensorShapeOf(args);
+      for (int first = 0; first < TensorStrips(args); first += 16) {
+        const Strip a = StripAt(shape, first);
+        EXPECT_EQ(a.row % 16, 0);
+        for (int s = first; s < first + 16; ++s) {
+          const Strip strip = StripAt(shape, s);
+          EXPECT_EQ(strip.segment, a.segment);
+          EXPECT_EQ(strip.up, a.up);
+          EXPECT_LT(strip.segment, segments);
+        }
+      }
+      for (const int64_t m : {1, 8, 9, 33, 4096}) {
+        args.m = m;
+        EXPECT_LE(TensorSharedBytes(args, TensorRows(args)), 227 * 1024);
+        EXPECT_LE(TensorThreads(args), 256);
+        // Sums reuse the stages.
+        EXPECT_LE(TensorStrips(args) * TensorRows(args) * 4,
+                  kStages * TensorStrips(args) * kTensorRowBytes);
+      }
+    }
+  }
+}
+
+TEST(TensorShape, AWarpsFragmentMeetsAllBanksOnce) {
+  std::set<int> banks;
+  for (int lane = 0; lane < 32; ++lane) {
+    banks.insert((lane / 4 * kTensorRowBytes + lane % 4 * 4) / 4 % 32);
+  }
+  EXPECT_EQ(banks.size(), 32u);
 }
 
 TEST(CanStream, RefusesWhatItsLoadsDoNotReach) {

@@ -250,8 +250,9 @@ class RankRunnerImpl : public RankRunner {
 }  // namespace
 
 std::string NumericsMode(const NumericsOptions& options, bool on_device) {
-  const bool dot = !on_device && MatmulUsesBf16DotProduct();
+  const bool dot = MatmulUsesBf16DotProduct();
   std::string mode = options.activations == Activations::kF32 ? "f32"
+                     : on_device                              ? "bf16-tensor"
                      : dot                                    ? "bf16-dot"
                                                               : "bf16-fma";
   if (options.kv_format == KvFormat::kBF16) mode += "+kv-bf16";

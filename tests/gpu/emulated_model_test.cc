@@ -22,13 +22,15 @@ absl::StatusOr<std::unique_ptr<Device>> Open() {
 class DeviceModelTest : public testing::TestWithParam<std::string> {
  protected:
   std::unique_ptr<Executor> Start(int tp_size, int pp_size, bool on_device,
-                                  KvFormat kv_format = KvFormat::kF32) {
+                                  KvFormat kv_format = KvFormat::kF32,
+                                  Activations activations = Activations::kF32) {
     RankOptions options;
     options.model_directory = TinyDirectory(GetParam());
     options.parallelism.tp_size = tp_size;
     options.parallelism.pp_size = pp_size;
     if (config_.num_experts > 0) options.parallelism.ep_size = tp_size;
     options.numerics.kv_format = kv_format;
+    options.numerics.activations = activations;
     options.pools = {32, 128, 128};
     if (on_device) options.open_device = Open;
     auto cluster = MakeThreadCluster(options);
@@ -99,6 +101,28 @@ TEST_P(DeviceModelTest, DecodedTokensAreTheProcessors) {
   ASSERT_TRUE(a.ok()) << a.status();
   ASSERT_TRUE(b.ok()) << b.status();
   EXPECT_EQ(Difference(*a, *b), "");
+}
+
+// Tensor cores add in an order of their own, but always in the same.
+TEST_P(DeviceModelTest, LogitsOfRoundedInputsDependOnNoChunkAndNoRank) {
+  const auto one = Start(1, 1, true, KvFormat::kF32, Activations::kBF16);
+  const auto two = Start(2, 1, true, KvFormat::kF32, Activations::kBF16);
+  ASSERT_TRUE(one != nullptr && two != nullptr);
+  const auto prompts = Prompts(19);
+  ForwardOptions whole = TinyForward(GetParam());
+  ForwardOptions chunks = whole;
+  chunks.chunk = 5;
+  const auto a = LogitsOf(*one, prompts, whole);
+  const auto b = LogitsOf(*two, prompts, chunks);
+  ASSERT_TRUE(a.ok()) << a.status();
+  ASSERT_TRUE(b.ok()) << b.status();
+  for (size_t p = 0; p < prompts.size(); ++p) {
+    ASSERT_EQ((*a)[p].size(), (*b)[p].size());
+    EXPECT_EQ(std::memcmp((*a)[p].data(), (*b)[p].data(),
+                          (*a)[p].size() * sizeof(float)),
+              0)
+        << "prompt " << p;
+  }
 }
 
 // Chosen among the best ones that the device lists; rows stay there.
