@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Checks Facet on a machine with a GPU, in the order of what matters most, in
-# nine minutes at most. Every step is independent of the others; what it said is
-# in $OUT/<step>.txt, how it ended in $OUT/summary.txt.
+# nine minutes at most. Every step is a process of its own with a limit of its
+# own: what one does to itself or to the device loses none of the others. What a
+# step said is in $OUT/<step>.txt, how it ended in $OUT/summary.txt, figures side
+# by side in $OUT/table.md.
 #
 #   ./run.sh                 OUT=results
 #   OUT=/tmp/x ./run.sh
@@ -16,10 +18,11 @@ export LD_LIBRARY_PATH="$here/lib:${LD_LIBRARY_PATH:-}"
 nccl=$(python3 -c 'import nvidia.nccl as n; print(n.__path__[0])' 2>/dev/null) &&
   export LD_LIBRARY_PATH="$LD_LIBRARY_PATH:$nccl/lib"
 scratch=${SCRATCH:-$(mktemp -d)}
+mkdir -p "$scratch"
 : >"$out/summary.txt"
-deadline=$((SECONDS + 540))
+deadline=$((SECONDS + ${SECONDS_IN_ALL:-540}))
 
-# step NAME SECONDS COMMAND...
+# step NAME SECONDS COMMAND...: a function or a program.
 step() {
   local name=$1 limit=$2 left=$((deadline - SECONDS)) begin=$SECONDS rc=0
   shift 2
@@ -27,26 +30,55 @@ step() {
     echo "$name: not run, no time left" | tee -a "$out/summary.txt"
     return
   fi
-  timeout "$((limit < left ? limit : left))" "$@" >"$out/$name.txt" 2>&1 || rc=$?
-  echo "$name: exit $rc after $((SECONDS - begin)) s" | tee -a "$out/summary.txt"
+  [[ $limit -lt $left ]] || limit=$left
+  # Functions are not programs, and timeout starts only those.
+  timeout --kill-after=5 "$limit" bash -c '"$@"' step "$@" \
+    >"$out/$name.txt" 2>&1 || rc=$?
+  local how="exit $rc"
+  [[ $rc -eq 124 || $rc -eq 137 ]] && how="exit $rc, out of time ($limit s)"
+  echo "$name: $how after $((SECONDS - begin)) s" | tee -a "$out/summary.txt"
 }
 
-golden() {  # MODEL [FLAG...]
-  local model=$1
-  shift
-  ./facet logits --model "models/$model" --tokens "$scratch/tokens" "$@"
+logits() { # MODEL OUT [FLAG...]
+  local model=$1 file=$2
+  shift 2
+  ./facet logits --model "models/$model" --tokens "$scratch/tokens" \
+    --out "$scratch/$file" "$@"
 }
 
 same_logits() {
-  local model
+  local model rc=0
   echo '{"prompts": [[2, 17, 5, 300, 44, 9, 12, 7], [2, 99]]}' >"$scratch/tokens"
   for model in dense-tiny moe-tiny; do
-    golden "$model" --device=cpu --out "$scratch/cpu" || return 1
-    golden "$model" --device=cuda --out "$scratch/gpu" || return 1
-    cmp "$scratch/cpu" "$scratch/gpu" || return 1
-    golden "$model" --device=cuda --chunk=3 --out "$scratch/chunk" || return 1
-    cmp "$scratch/cpu" "$scratch/chunk" || return 1
-    echo "$model: the logits of the GPU are the processors', bit for bit"
+    logits "$model" cpu --device=cpu || return 1
+    logits "$model" gpu --device=cuda || return 1
+    logits "$model" chunk --device=cuda --chunk=3 || return 1
+    FACET_CUDA_GRAPHS=0 logits "$model" alone --device=cuda || return 1
+    for file in gpu chunk alone; do
+      if cmp "$scratch/cpu" "$scratch/$file"; then
+        echo "$model, $file: the processors' logits, bit for bit"
+      else
+        rc=1
+      fi
+    done
+  done
+  return "$rc"
+}
+
+# Greedy and drawn answers, chosen on the GPU, are the processors'.
+same_answers() {
+  local model device
+  for model in dense-tiny moe-tiny; do
+    for device in cpu cuda; do
+      ./facet generate --model "models/$model" --device="$device" \
+        --prompt 'Once upon a time' --max-tokens 40 >"$scratch/greedy-$device" &&
+        ./facet generate --model "models/$model" --device="$device" \
+          --prompt 'Once upon a time' --max-tokens 40 --temperature 1 \
+          --top-k 64 --top-p 0.95 --seed 7 >"$scratch/drawn-$device" || return 1
+    done
+    cmp "$scratch/greedy-cpu" "$scratch/greedy-cuda" || return 1
+    cmp "$scratch/drawn-cpu" "$scratch/drawn-cuda" || return 1
+    echo "$model: the GPU's answers are the processors'"
   done
 }
 
@@ -55,24 +87,44 @@ sanitizer() {
   command -v compute-sanitizer >/dev/null || { echo "not installed"; return 0; }
   for tool in memcheck racecheck; do
     compute-sanitizer --tool "$tool" --error-exitcode 1 ./operations_gpu_test \
-      --gtest_filter='*Norms*:*Router*:*Elementwise*' || return 1
+      --gtest_filter='*Norms*:*Router*:*Elementwise*:*Best*' || return 1
   done
 }
 
-slice() {  # PRESET
+slice() { # PRESET
   TMPDIR=$scratch ./facet bench --device=cuda --synthetic="$1:$scratch/$1" \
     --kv-format=bf16 --kv-memory=16G --only=decode,prefill --batch=1,8,32 \
     --prompt=512 --decode=64 --repeat=3 --json
 }
 
+# What graphs are worth: the same step with a call for every kernel.
+slice_alone() { # PRESET
+  FACET_CUDA_GRAPHS=0 TMPDIR=$scratch ./facet bench --device=cuda \
+    --synthetic="$1:$scratch/$1" --kv-format=bf16 --kv-memory=16G \
+    --only=decode --batch=1 --prompt=512 --decode=64 --repeat=3 --json
+}
+
+export scratch
+export -f logits same_logits same_answers sanitizer slice slice_alone
+
 step machine 20 nvidia-smi -q -d CLOCK,POWER,MEMORY
+step start 30 ./facet generate --model models/dense-tiny --device=cuda \
+  --prompt Hello --max-tokens 5
 step kernels 90 ./operations_gpu_test
 step golden 60 same_logits
+step answers 60 same_answers
+step launches 20 ./gpu_benchmark launches
+step products 60 ./gpu_benchmark products
+step experts 30 ./gpu_benchmark experts
+step attention 40 ./gpu_benchmark attention
+step slice-31b 100 slice slice-31b
+step slice-26b-a4b 100 slice slice-26b-a4b
+step slice-31b-alone 40 slice_alone slice-31b
+step slice-26b-a4b-alone 40 slice_alone slice-26b-a4b
+step torch 40 python3 torch_products.py
+step transformers 60 python3 transformers_step.py
 step sanitizer 60 sanitizer
-step benchmark 90 ./gpu_benchmark
-step slice-31b 120 slice slice-31b
-step slice-26b-a4b 120 slice slice-26b-a4b
-step transformers 90 python3 transformers_step.py
-cat "$out/summary.txt"
+python3 table.py "$out" >"$out/table.md" || cp "$out/summary.txt" "$out/table.md"
+cat "$out/table.md"
 grep -q 'exit [^0]' "$out/summary.txt" && exit 1
 exit 0

@@ -1,5 +1,6 @@
 """Kernels in CUDA: built for devices with --config=cuda, and for the host always."""
 
+load("@bazel_skylib//rules:common_settings.bzl", "BuildSettingInfo")
 load("@local_cuda//:info.bzl", "CUDA_HOME", "HAVE_CUDA")
 load("@rules_cc//cc:defs.bzl", "cc_library")
 
@@ -31,10 +32,12 @@ def _cuda_objects_impl(ctx):
         "-DFACET_CUDA=cuda",
         "--threads=1",
     ]
-    for arch in ARCHITECTURES:
+    only = ctx.attr._only_architecture[BuildSettingInfo].value
+    for arch in [only] if only else ARCHITECTURES:
         args.append("-gencode=arch=compute_%s,code=sm_%s" % (arch, arch))
-    args.append("-gencode=arch=compute_%s,code=compute_%s" %
-                (NEWEST_INTERMEDIATE, NEWEST_INTERMEDIATE))
+    if not only:
+        args.append("-gencode=arch=compute_%s,code=compute_%s" %
+                    (NEWEST_INTERMEDIATE, NEWEST_INTERMEDIATE))
     args += ["-I.", "-I" + ctx.bin_dir.path, "-I" + ctx.genfiles_dir.path]
     for c in contexts:
         for i in c.includes.to_list() + c.quote_includes.to_list() + c.system_includes.to_list():
@@ -60,6 +63,9 @@ _cuda_objects = rule(
         "srcs": attr.label_list(allow_files = [".cu"]),
         "hdrs": attr.label_list(allow_files = True),
         "deps": attr.label_list(providers = [CcInfo]),
+        "_only_architecture": attr.label(
+            default = "//kernels/cuda:only_architecture",
+        ),
     },
 )
 

@@ -2,6 +2,8 @@
 // 26B-A4B: one JSON object per line and figure. Weights are drawn on the host
 // once and lie in more copies than the card's cache holds; every figure is the
 // median of batches of launches between two events.
+//
+//   gpu_benchmark [products|experts|attention|launches ...]     default: all
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -15,6 +17,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/launch_line.h"
+#include "kernels/cuda/read_stream.h"
 
 namespace facet {
 namespace {
@@ -41,6 +45,8 @@ constexpr int kBatches = 15;
 class Bench {
  public:
   Bench() : device_(Value(cuda::OpenDevice(0))) {
+    // Arguments change with every launch, which is no matter for graphs.
+    setenv("FACET_CUDA_GRAPHS", "0", 1);
     BackendLimits limits;
     limits.tokens = 512;
     limits.head_dim = 512;
@@ -92,6 +98,7 @@ class Bench {
       backend_->BeginStep();
       cudaEventRecord(begin_, stream_);
       for (int i = 0; i < launches; ++i) run(next++);
+      backend_->stream();  // hands over what is gathered
       cudaEventRecord(end_, stream_);
       const cudaError_t error = cudaEventSynchronize(end_);
       if (error != cudaSuccess) Fail(cudaGetErrorString(error));
@@ -107,13 +114,69 @@ class Bench {
     const double rate = bytes / seconds / 1e9;
     std::printf(
         "{\"kernel\": \"%s\", \"us\": %.2f, \"gb_per_s\": %.0f, "
-        "\"of_copy\": %.3f}\n",
+        "\"of_copy\": %.3f, \"of_read\": %.3f}\n",
         what.c_str(), seconds * 1e6, rate,
-        copy_rate_ > 0 ? rate / copy_rate_ : 1.0);
+        copy_rate_ > 0 ? rate / copy_rate_ : 1.0,
+        read_rate_ > 0 ? rate / read_rate_ : 1.0);
     std::fflush(stdout);
   }
 
-  // Reads and writes of a copy inside the card: the ceiling of the others.
+  // Reads alone, the ceiling of kernels that stream weights.
+  void Read() {
+    const int64_t bytes = int64_t{2} << 30;
+    void* from = Weights(bytes);
+    auto* out = static_cast<unsigned*>(Weights(256));
+    cuda::LaunchLine line(stream_, false, [] { return absl::OkStatus(); });
+    const double seconds = Time(4, [&](int) {
+      cuda::ReadStream(from, bytes, out, line);
+      Check(line.Run());
+    });
+    read_rate_ = static_cast<double>(bytes) / seconds / 1e9;
+    Print("read", seconds, static_cast<double>(bytes));
+    Release();
+  }
+
+  // What a kernel costs that does nothing, in a row of them.
+  void Launches() {
+    constexpr int kKernels = 512;
+    float* x = Floats(1);
+    for (const bool graphs : {false, true}) {
+      setenv("FACET_CUDA_GRAPHS", graphs ? "1" : "0", 1);
+      BackendLimits limits;
+      limits.tokens = 1;
+      limits.head_dim = 16;
+      std::unique_ptr<Backend> backend = Value(device_->MakeBackend(limits));
+      const auto stream = static_cast<cudaStream_t>(backend->stream());
+      std::vector<double> seconds;
+      for (int batch = 0; batch < kBatches + 4; ++batch) {
+        backend->BeginStep();
+        cudaEventRecord(begin_, stream);
+        for (int i = 0; i < kKernels; ++i) {
+          backend->Scale("benchmark", {x, 1}, 1.0f);
+        }
+        backend->stream();
+        cudaEventRecord(end_, stream);
+        if (cudaEventSynchronize(end_) != cudaSuccess) Fail("launches");
+        float ms = 0;
+        cudaEventElapsedTime(&ms, begin_, end_);
+        if (batch >= 4) seconds.push_back(ms / 1e3 / kKernels);
+      }
+      std::sort(seconds.begin(), seconds.end());
+      const cuda::LaunchCounts counts = cuda::CountsOf(*backend);
+      std::printf(
+          "{\"launch\": \"%s\", \"us\": %.2f, \"graphs_made\": %lld, "
+          "\"calls_changed\": %lld, \"refused\": %lld}\n",
+          graphs ? "in graphs of 64" : "one by one",
+          seconds[seconds.size() / 2] * 1e6,
+          static_cast<long long>(counts.graphs_made),
+          static_cast<long long>(counts.calls_changed),
+          static_cast<long long>(counts.refused));
+      std::fflush(stdout);
+    }
+    Release();
+  }
+
+  // Reads and writes of a copy inside the card.
   void Copy() {
     const int64_t bytes = int64_t{1} << 30;
     void* from = Weights(bytes);
@@ -244,11 +307,10 @@ class Bench {
   cudaStream_t stream_ = nullptr;
   cudaEvent_t begin_ = nullptr, end_ = nullptr;
   double copy_rate_ = 0;
+  double read_rate_ = 0;
 };
 
-void Run() {
-  Bench bench;
-  bench.Copy();
+void Products(Bench& bench) {
   bench.Product("31B q, k, v", 16384, 5376, 1, false);
   bench.Product("31B attention output", 5376, 8192, 8, false);
   bench.Product("31B gate, up", 21504, 5376, 1, true);
@@ -256,7 +318,9 @@ void Run() {
   bench.Product("31B head", 262144, 5376, 1, false);
   bench.Product("26B-A4B q, k, v", 8192, 2816, 1, false);
   bench.Product("26B-A4B gate, up", 2112, 2816, 1, true);
-  for (const int64_t tokens : {1, 8, 32}) bench.Experts(tokens);
+}
+
+void Attention(Bench& bench) {
   for (const int sequences : {1, 8, 32}) {
     bench.Attention("31B sliding", 32, 16, 256, 1024, 2048, sequences);
     bench.Attention("31B global", 32, 4, 512, 0, 2048, sequences);
@@ -265,7 +329,23 @@ void Run() {
   bench.Attention("31B global", 32, 4, 512, 0, 131072, 1);
 }
 
+void Run(const std::vector<std::string>& groups) {
+  const auto wanted = [&](const char* group) {
+    return groups.empty() ||
+           std::find(groups.begin(), groups.end(), group) != groups.end();
+  };
+  Bench bench;
+  bench.Copy();
+  bench.Read();
+  if (wanted("launches")) bench.Launches();
+  if (wanted("products")) Products(bench);
+  if (wanted("experts")) {
+    for (const int64_t tokens : {1, 8, 32}) bench.Experts(tokens);
+  }
+  if (wanted("attention")) Attention(bench);
+}
+
 }  // namespace
 }  // namespace facet
 
-int main() { facet::Run(); }
+int main(int argc, char** argv) { facet::Run({argv + 1, argv + argc}); }

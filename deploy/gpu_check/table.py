@@ -1,0 +1,67 @@
+"""Puts the figures of a check side by side: table.py RESULTS > table.md."""
+
+import json
+import pathlib
+import re
+import sys
+
+
+def lines_of(path):
+    """The JSON objects of a file; other lines are for people."""
+    if not path.exists():
+        return
+    for line in path.read_text(errors="replace").splitlines():
+        try:
+            found = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(found, dict):
+            yield found
+
+
+def name_of(kernel):
+    """Without the shape, as the other side names it."""
+    return re.sub(r" \[\d+, \d+\]", "", kernel)
+
+
+def kernels(results):
+    torch = {o["torch_kernel"]: o for o in lines_of(results / "torch.txt")
+             if "torch_kernel" in o}
+    seen = set()
+    rows = []
+    for step in ("launches", "products", "experts", "attention"):
+        for o in lines_of(results / f"{step}.txt"):
+            if "kernel" not in o or o["kernel"] in seen:
+                continue
+            seen.add(o["kernel"])
+            other = torch.get(name_of(o["kernel"]))
+            rows.append(
+                f"| {o['kernel']} | {o['us']:.1f} | {o['gb_per_s']:.0f} "
+                f"| {100 * o['of_copy']:.0f} % | {100 * o['of_read']:.0f} % "
+                f"| {'' if other is None else format(other['us'], '.1f')} |")
+    return rows
+
+
+def launches(results):
+    return [f"| {o['launch']} | {o['us']:.2f} | {o['calls_changed']} "
+            f"| {o['refused']} |"
+            for o in lines_of(results / "launches.txt") if "launch" in o]
+
+
+def main():
+    results = pathlib.Path(sys.argv[1])
+    print("| kernel | us | GB/s | of a copy | of a read | PyTorch, us |")
+    print("|---|---|---|---|---|---|")
+    print("\n".join(kernels(results)))
+    print("\n| a kernel that does nothing | us | calls changed | refused |")
+    print("|---|---|---|---|")
+    print("\n".join(launches(results)))
+    for o in lines_of(results / "transformers.txt"):
+        print(f"\ntransformers: {json.dumps(o)}")
+    print("\n```")
+    summary = results / "summary.txt"
+    print(summary.read_text().strip() if summary.exists() else "no summary")
+    print("```")
+
+
+main()
