@@ -99,7 +99,8 @@ def base_entries():
         "etc/os-release": Entry(source="/usr/lib/os-release"),
     }
     # Where a cluster mounts things on a root file system that is read-only.
-    for name in ("dev", "proc", "sys", "tmp", "etc/facet", "model"):
+    for name in ("dev", "proc", "sys", "tmp", "etc/facet", "etc/facet-access",
+                 "model"):
         entries[name] = FOLDER
     return entries
 

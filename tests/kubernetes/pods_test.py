@@ -27,10 +27,13 @@ from workloads import by_kind, workloads  # noqa: E402
 FACET = os.path.abspath(sys.argv[1])
 MODEL = os.path.join(ROOT, "deploy", "demo-model")
 OVERLAYS = os.path.join(ROOT, "deploy", "kubernetes", "overlays")
+COMPONENTS = os.path.join(ROOT, "deploy", "kubernetes", "components")
 BUILD_IMAGE = os.path.join(ROOT, "deploy", "image", "build.py")
 TIMEOUT = 400
 # What a client hears of a server that takes no more, or is gone.
 REFUSED = "shutting down|no server answers"
+FIRST_KEY = "sk-the-first-of-two-keys"
+SECOND_KEY = "sk-the-second-of-two-keys"
 QUESTION = ["--prompt=The weather in Lisbon is", "--max-tokens=24",
             "--temperature=0", "--json"]
 
@@ -39,6 +42,11 @@ def ask(address, *flags):
     return subprocess.run(
         [FACET, "generate", f"--server={address}", *(flags or QUESTION)],
         capture_output=True, check=False, timeout=TIMEOUT)
+
+
+def open_and_read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
 
 
 def tokens(done):
@@ -62,15 +70,18 @@ class Pods(unittest.TestCase):
     def tearDownClass(cls):
         cls.folder.cleanup()
 
-    def cluster(self, overlay, change=None):
-        resources = kustomize.render(os.path.join(OVERLAYS, overlay))
+    def cluster(self, overlay, change=None, components=(), secrets=None):
+        resources = kustomize.render_with(
+            os.path.join(OVERLAYS, overlay),
+            [os.path.join(COMPONENTS, name) for name in components])
         if change is not None:
             change(resources)
         images = {container["image"]: self.image
                   for workload in workloads(resources)
                   for container in workload.spec["containers"]}
         cluster = pod_runner.Cluster(
-            resources, images, {"facet-join-token": {"token": "a secret"}})
+            resources, images, {"facet-join-token": {"token": "a secret"},
+                                **(secrets or {})})
         self.addCleanup(cluster.close)
         return cluster
 
@@ -245,6 +256,58 @@ class Pods(unittest.TestCase):
         self.serves(cluster)
         cluster.stop_pods(list(cluster.pods))
         self.left_in_order(cluster)
+
+    def certificate(self, name):
+        """(certificate, key) of a server that signs for itself."""
+        paths = [os.path.join(self.folder.name, one) for one in ("crt", "key")]
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+             "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
+             f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}",
+             "-out", paths[0], "-keyout", paths[1]],
+            check=True, capture_output=True)
+        return tuple(open_and_read(path) for path in paths)
+
+    def path(self, name, text):
+        path = os.path.join(self.folder.name, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+    def test_keys_and_certificates_come_from_a_secret_and_may_change(self):
+        certificate, key = self.certificate("facet-0")
+
+        def keys(name, text):
+            return json.dumps({"keys": [{"name": name, "key": text}]})
+        cluster = self.cluster(
+            "cpu-one-node", components=["access"], secrets={"facet-access": {
+                "tls.crt": certificate, "tls.key": key,
+                "api-keys.json": keys("first", FIRST_KEY)}})
+        cluster.start()
+        cluster.wait_until_ready()  # probes need neither
+        cluster.name_pods_here()
+        trusted = f"--server-ca={self.path('ca.crt', certificate)}"
+
+        def ask_with(text):
+            return ask("facet-0:8001", trusted,
+                       f"--api-key-file={self.path('api-key', text)}",
+                       *QUESTION)
+        done = ask_with(FIRST_KEY)
+        self.assertEqual(done.returncode, 0, done.stderr.decode())
+        self.assertEqual(tokens(done), self.expected)
+        self.assertNotEqual(ask_with(SECOND_KEY).returncode, 0)
+        self.assertNotEqual(ask("facet-0:8001", trusted, *QUESTION).returncode,
+                            0)
+        self.assertNotEqual(ask("facet-0:8001", *QUESTION).returncode, 0)
+
+        # Rotated: the second key takes the first one's place.
+        (pod,) = cluster.pods.values()
+        pod.change_secret("access",
+                          {"api-keys.json": keys("second", SECOND_KEY)})
+        cluster.wait("the new key opens",
+                     lambda: ask_with(SECOND_KEY).returncode == 0, TIMEOUT)
+        self.assertNotEqual(ask_with(FIRST_KEY).returncode, 0)
+        self.assertEqual(pod.containers[0].starts, 1)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def _check_pod(workload, privileged, errors):
         for mount in container.get("volumeMounts", []):
             if mount["name"] not in names:
                 found.append(f"mounts {mount['name']}, which is no volume")
-            if (mount["name"] in ("model", "config") and
+            if (mount["name"] in ("model", "config", "access") and
                     not mount.get("readOnly")):
                 found.append(f"may write to {mount['name']}")
         _check_time_to_leave(spec, container, found)
