@@ -23,9 +23,11 @@
 #include "rpc/cli/http_front.h"
 #include "rpc/cli/model_flags.h"
 #include "rpc/cli/verb.h"
+#include "rpc/control/build_id.h"
 #include "rpc/control/listen_address.h"
 #include "rpc/coordinator/inference_server.h"
 #include "rpc/health/health_port.h"
+#include "rpc/trace/span_exporter.h"
 #include "rpc/worker/signal_watcher.h"
 
 namespace facet {
@@ -45,6 +47,7 @@ struct ServeFlags {
   int max_connections = 4096;
   std::string api_keys;
   bool open_metrics = false;
+  std::string otlp_endpoint;
   TlsFiles tls;
   std::string grpc = "127.0.0.1:8001";
   std::string control = "127.0.0.1:8002";
@@ -222,10 +225,12 @@ absl::StatusOr<TlsFiles> MakeTls(const ServeFlags& flags) {
 
 absl::StatusOr<HttpFrontOptions> MakeHttpOptions(const ServeFlags& flags,
                                                  const StopRequest* stop,
-                                                 DoorKeeper* keeper) {
+                                                 DoorKeeper* keeper,
+                                                 SpanSink* spans) {
   HttpFrontOptions options;
   options.address = flags.http;
   options.gateway.keeper = keeper;
+  options.gateway.spans = spans;
   options.gateway.model_names = flags.model_names;
   options.gateway.allowed_origins = flags.cors_origins;
   options.open_metrics = flags.open_metrics;
@@ -276,11 +281,18 @@ absl::Status Serve(ServeFlags flags) {
     keys.on_reload = TellReload("API keys");
     FACET_ASSIGN_OR_RETURN(keeper, DoorKeeper::Open(flags.api_keys, keys));
   }
+  std::unique_ptr<SpanSink> spans;
+  if (!flags.otlp_endpoint.empty()) {
+    auto exporter = MakeSpanExporter(flags.otlp_endpoint, kVersion);
+    if (!exporter.ok()) return Annotate(exporter.status(), "--otlp-endpoint");
+    spans = *std::move(exporter);
+  }
   std::unique_ptr<EmbeddedModel> model;  // outlives who asks it
   std::unique_ptr<HttpFront> http;
   if (flags.http != "off") {
-    FACET_ASSIGN_OR_RETURN(HttpFrontOptions http_options,
-                           MakeHttpOptions(flags, &stop, keeper.get()));
+    FACET_ASSIGN_OR_RETURN(
+        HttpFrontOptions http_options,
+        MakeHttpOptions(flags, &stop, keeper.get(), spans.get()));
     http_options.numerics = options.cluster.numerics;
     auto started = HttpFront::Start(http_options);
     if (!started.ok()) return Annotate(started.status(), "--http");
@@ -373,6 +385,9 @@ int RunServe(int argc, char** argv) {
   app->add_option("--api-keys", flags.api_keys,
                   "File of API keys and their limits (docs/access.md), read "
                   "again when it changes; absent: nobody needs one");
+  app->add_option("--otlp-endpoint", flags.otlp_endpoint,
+                  "http://HOST:PORT/PATH of a collector that takes "
+                  "OpenTelemetry's traces as JSON; absent: none");
   app->add_flag("--open-metrics", flags.open_metrics,
                 "Show /metrics without an API key");
   app->add_option("--tls-cert", flags.tls.certificate,

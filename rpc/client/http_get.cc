@@ -162,12 +162,12 @@ class Wire {
 absl::StatusOr<std::string> BodyOf(const std::string& answer) {
   const size_t end = answer.find("\r\n\r\n");
   int code = 0;
-  if (end == std::string::npos || !absl::StartsWith(answer, "HTTP/1.1 ") ||
+  if (end == std::string::npos || !absl::StartsWith(answer, "HTTP/1.") ||
       !absl::SimpleAtoi(answer.substr(9, 3), &code)) {
     return absl::UnavailableError("what answers there is no HTTP server");
   }
   std::string body = answer.substr(end + 4);
-  if (code == 200) return body;
+  if (code / 100 == 2) return body;
   const std::string said = absl::StrCat(code, ": ", body.substr(0, 300));
   if (code == 401) return absl::UnauthenticatedError(said);
   if (code == 503) return absl::UnavailableError(said);
@@ -202,6 +202,24 @@ absl::StatusOr<std::string> HttpGet(const std::string& address,
         absl::StrCat(address, ": the connection broke off"));
   }
   return BodyOf(answer);
+}
+
+absl::Status HttpPost(const std::string& address, const std::string& path,
+                      const std::string& content_type, const std::string& body,
+                      absl::Duration timeout) {
+  FACET_ASSIGN_OR_RETURN(const HostPort parsed, ParseHostPort(address));
+  FACET_ASSIGN_OR_RETURN(Socket socket, Connect(address, parsed, timeout));
+  Wire wire(std::move(socket), Context(nullptr, &SSL_CTX_free));
+  std::string answer;
+  if (!wire.Send(absl::StrCat(
+          "POST ", path, " HTTP/1.1\r\nHost: ", address,
+          "\r\nConnection: close\r\nContent-Type: ", content_type,
+          "\r\nContent-Length: ", body.size(), "\r\n\r\n", body)) ||
+      !wire.ReceiveAll(&answer)) {
+    return absl::UnavailableError(
+        absl::StrCat(address, ": the connection broke off"));
+  }
+  return BodyOf(answer).status();
 }
 
 }  // namespace facet

@@ -93,6 +93,7 @@ std::string AccessLine(const AccessRecord& record) {
   line["time"] = absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", record.time,
                                   absl::UTCTimeZone());
   line["request_id"] = record.request_id;
+  if (!record.trace_id.empty()) line["trace_id"] = record.trace_id;
   line["peer"] = record.peer;
   line["method"] = record.method;
   line["path"] = record.path;

@@ -16,6 +16,7 @@ namespace facet {
 struct AccessRecord {
   absl::Time time;  // of arrival
   std::string request_id;
+  std::string trace_id;
   std::string peer;  // HOST:PORT
   std::string method;
   std::string path;  // without the query

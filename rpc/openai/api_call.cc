@@ -1,5 +1,6 @@
 #include "rpc/openai/api_call.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -25,11 +26,17 @@ bool IsRequestId(const std::string& id) {
 }  // namespace
 
 ApiCall::ApiCall(std::shared_ptr<HttpExchange> exchange, AccessLog* log,
-                 const std::vector<std::string>* allowed_origins)
+                 const std::vector<std::string>* allowed_origins,
+                 SpanSink* spans)
     : exchange_(std::move(exchange)),
       log_(log),
       allowed_origins_(allowed_origins),
+      spans_(spans),
       arrival_(absl::Now()) {
+  if (const std::string* header = request().Header("traceparent")) {
+    parent_ = ParseTraceParent(*header);
+  }
+  trace_ = NewSpan(parent_);
   const std::string* given = request().Header("x-request-id");
   id_ = given != nullptr && IsRequestId(*given) ? *given : RandomId("req_");
   record_.time = arrival_;
@@ -37,17 +44,58 @@ ApiCall::ApiCall(std::shared_ptr<HttpExchange> exchange, AccessLog* log,
   record_.peer = request().peer;
   record_.method = request().method;
   record_.path = request().path;
+  record_.trace_id = trace_.trace_id;
 }
 
 ApiCall::~ApiCall() {
-  record_.duration = absl::Now() - arrival_;
+  const absl::Time end = absl::Now();
+  record_.duration = end - arrival_;
   record_.gone = !finished_;
   if (record_.status == 0) record_.status = 499;
   log_->Write(record_);
+  if (spans_ != nullptr && trace_.sampled) TellSpans(end);
+}
+
+void ApiCall::TellSpans(absl::Time end) {
+  const auto child = [this](const char* name, absl::Duration from,
+                            absl::Duration to) {
+    Span span;
+    span.context = NewSpan(trace_);
+    span.parent_id = trace_.span_id;
+    span.name = name;
+    span.start = arrival_ + from;
+    span.end = arrival_ + to;
+    spans_->Add(std::move(span));
+  };
+  if (first_token_s_ > 0) {
+    const absl::Duration first = absl::Seconds(first_token_s_);
+    child("first token", absl::ZeroDuration(), first);
+    if (decode_s_ > 0) child("decode", first, first + absl::Seconds(decode_s_));
+  }
+  Span span;
+  span.context = trace_;
+  if (parent_.has_value()) span.parent_id = parent_->span_id;
+  span.name = absl::StrCat(record_.method, " ", record_.path);
+  span.serves = true;
+  span.start = arrival_;
+  span.end = end;
+  span.error = record_.gone ? "client_left" : record_.error;
+  span.attributes = {{"http.request.method", record_.method},
+                     {"url.path", record_.path},
+                     {"http.response.status_code", int64_t{record_.status}},
+                     {"facet.request_id", record_.request_id}};
+  if (record_.prompt_tokens >= 0) {
+    span.attributes.emplace_back("gen_ai.usage.input_tokens",
+                                 record_.prompt_tokens);
+    span.attributes.emplace_back("gen_ai.usage.output_tokens",
+                                 record_.completion_tokens);
+  }
+  spans_->Add(std::move(span));
 }
 
 void ApiCall::AddHeaders(HttpResponse* response) const {
   response->headers.push_back({"x-request-id", id_});
+  response->headers.push_back({"traceresponse", FormatTraceParent(trace_)});
   const std::string* origin = request().Header("origin");
   if (origin == nullptr || allowed_origins_->empty()) return;
   response->headers.push_back({"Vary", "Origin"});
@@ -121,6 +169,29 @@ void ApiCall::NoteUsage(int64_t prompt_tokens, int64_t completion_tokens) {
   const std::lock_guard<std::mutex> lock(mutex_);
   record_.prompt_tokens = prompt_tokens;
   record_.completion_tokens = completion_tokens;
+}
+
+void ApiCall::NoteTimes(const Usage& usage) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (usage.first_token_s <= 0) return;
+  first_token_s_ = first_token_s_ > 0
+                       ? std::min(first_token_s_, usage.first_token_s)
+                       : usage.first_token_s;
+  tokens_per_s_ += usage.tokens_per_s;
+  if (usage.tokens_per_s > 0) {
+    decode_s_ =
+        std::max(decode_s_, static_cast<double>(usage.completion_tokens - 1) /
+                                usage.tokens_per_s);
+  }
+}
+
+ApiJson ApiCall::TimingsJson() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  ApiJson json;
+  json["first_token_ms"] = 1000 * first_token_s_;
+  json["tokens_per_second"] = tokens_per_s_;
+  json["total_ms"] = absl::ToDoubleMilliseconds(absl::Now() - arrival_);
+  return json;
 }
 
 void ApiCall::OnGone(std::function<void()> callback) {

@@ -1,5 +1,5 @@
-// One request to the API on its way: its id, its answer, and the line it leaves
-// in the access log. Every answer of the API leaves through here.
+// One request to the API on its way: its id, its answer, and what it leaves in
+// the access log and in a trace. Every answer of the API leaves through here.
 #ifndef FACET_RPC_OPENAI_API_CALL_H_
 #define FACET_RPC_OPENAI_API_CALL_H_
 
@@ -7,15 +7,19 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "rpc/access/door_keeper.h"
+#include "rpc/convert/text_messages.h"
 #include "rpc/http/http_exchange.h"
 #include "rpc/openai/access_log.h"
 #include "rpc/openai/api_json.h"
+#include "rpc/trace/span_exporter.h"
+#include "rpc/trace/trace_context.h"
 
 namespace facet {
 
@@ -24,9 +28,11 @@ class ApiCall {
  public:
   // `log` and `allowed_origins` outlive the call. Answers to browsers of these
   // origins ("*": any) say that they may read them.
+  // `spans` gets the call's spans and outlives it; null: nobody does.
   ApiCall(std::shared_ptr<HttpExchange> exchange, AccessLog* log,
-          const std::vector<std::string>* allowed_origins);
-  // Writes the line.
+          const std::vector<std::string>* allowed_origins,
+          SpanSink* spans = nullptr);
+  // Writes the line and ends the spans.
   ~ApiCall();
   ApiCall(const ApiCall&) = delete;
   ApiCall& operator=(const ApiCall&) = delete;
@@ -51,21 +57,32 @@ class ApiCall {
   void Finish();
 
   void NoteUsage(int64_t prompt_tokens, int64_t completion_tokens);
+  // Of one answer of the call, once it has ended.
+  void NoteTimes(const Usage& usage);
+  // {"first_token_ms", "tokens_per_second", "total_ms"} so far.
+  ApiJson TimingsJson();
   // See HttpExchange.
   void OnGone(std::function<void()> callback);
 
  private:
   void AddHeaders(HttpResponse* response) const;
+  void TellSpans(absl::Time end);
 
   const std::shared_ptr<HttpExchange> exchange_;
   AccessLog* const log_;
   const std::vector<std::string>* const allowed_origins_;
+  SpanSink* const spans_;
   const absl::Time arrival_;
+  std::optional<TraceContext> parent_;
+  TraceContext trace_;
   std::string id_;
   std::shared_ptr<const DoorPass> pass_;
 
   std::mutex mutex_;
   AccessRecord record_;
+  double first_token_s_ = 0;  // of the first answer to begin; 0: none did
+  double decode_s_ = 0;       // of the longest answer behind its first token
+  double tokens_per_s_ = 0;   // of all answers together
   bool finished_ = false;
 };
 

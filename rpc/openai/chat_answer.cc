@@ -82,6 +82,7 @@ class ChatAnswer : public AnswerWriter {
     choice.tokens += static_cast<int64_t>(event.tokens.size());
     if (event.finish != FinishReason::kNone) {
       choice.finish = event.finish;
+      call_->NoteTimes(event.usage);
       usage_.cached_tokens = event.usage.cached_tokens;
       usage_.completion_tokens += event.usage.completion_tokens;
       usage_.reasoning_tokens += choice.reader.thought_tokens();
@@ -110,10 +111,11 @@ class ChatAnswer : public AnswerWriter {
       return;
     }
     std::string events;
-    if (fields_.include_usage) {
+    if (fields_.include_usage || fields_.return_timings) {
       ApiJson chunk = Head("chat.completion.chunk");
       chunk["choices"] = ApiJson::array();
-      chunk["usage"] = UsageJson(usage_);
+      if (fields_.include_usage) chunk["usage"] = UsageJson(usage_);
+      if (fields_.return_timings) chunk["timings"] = call_->TimingsJson();
       events += DataEvent(chunk);
     }
     call_->Send(events + kDoneEvent);
@@ -290,6 +292,7 @@ class ChatAnswer : public AnswerWriter {
       answer["choices"].push_back(std::move(one));
     }
     answer["usage"] = UsageJson(usage_);
+    if (fields_.return_timings) answer["timings"] = call_->TimingsJson();
     if (fields_.text.prompt_logprobs >= 0) {
       answer["prompt_logprobs"] = PromptLogprobsJson(prompt_logprobs_, names_);
     }

@@ -101,6 +101,7 @@ class CompletionAnswer : public AnswerWriter {
     choice.tokens += static_cast<int64_t>(event.tokens.size());
     if (event.finish != FinishReason::kNone) {
       choice.finish = event.finish;
+      call_->NoteTimes(event.usage);
       usage_.completion_tokens += event.usage.completion_tokens;
       if (event.index == 0) usage_.cached_tokens += event.usage.cached_tokens;
     }
@@ -119,10 +120,11 @@ class CompletionAnswer : public AnswerWriter {
       return;
     }
     std::string events;
-    if (fields_.include_usage) {
+    if (fields_.include_usage || fields_.return_timings) {
       ApiJson chunk = Head();
       chunk["choices"] = ApiJson::array();
-      chunk["usage"] = UsageJson(usage_);
+      if (fields_.include_usage) chunk["usage"] = UsageJson(usage_);
+      if (fields_.return_timings) chunk["timings"] = call_->TimingsJson();
       events += DataEvent(chunk);
     }
     call_->Send(events + kDoneEvent);
@@ -234,6 +236,7 @@ class CompletionAnswer : public AnswerWriter {
       answer["choices"].push_back(std::move(json));
     }
     answer["usage"] = UsageJson(usage_);
+    if (fields_.return_timings) answer["timings"] = call_->TimingsJson();
     return answer;
   }
 

@@ -77,8 +77,8 @@ class GatewayImpl : public Gateway {
 
   bool Handle(const std::shared_ptr<HttpExchange>& exchange) override {
     if (!IsOurs(exchange->request().path)) return false;
-    auto call =
-        std::make_shared<ApiCall>(exchange, log_, &options_.allowed_origins);
+    auto call = std::make_shared<ApiCall>(
+        exchange, log_, &options_.allowed_origins, options_.spans);
     const absl::Status refused = Route(call);
     if (!refused.ok()) call->Fail(refused);
     return true;
@@ -181,10 +181,12 @@ class GatewayImpl : public Gateway {
   static void Preflight(ApiCall& call) {
     HttpResponse response;
     response.status = 204;
-    response.headers = {{"Access-Control-Allow-Methods", "GET, POST, OPTIONS"},
-                        {"Access-Control-Allow-Headers",
-                         "authorization, content-type, x-request-id"},
-                        {"Access-Control-Max-Age", "600"}};
+    response.headers = {
+        {"Access-Control-Allow-Methods", "GET, POST, OPTIONS"},
+        {"Access-Control-Allow-Headers",
+         "authorization, content-type, traceparent, tracestate, "
+         "x-request-id"},
+        {"Access-Control-Max-Age", "600"}};
     call.Respond(std::move(response));
   }
 

@@ -16,6 +16,7 @@
 #include "rpc/coordinator/front_door.h"
 #include "rpc/http/http_exchange.h"
 #include "rpc/openai/access_log.h"
+#include "rpc/trace/span_exporter.h"
 
 namespace facet {
 
@@ -26,6 +27,8 @@ struct GatewayOptions {
   std::vector<std::string> model_names;
   // Origins whose pages may read answers (CORS), "*" for any; empty: none.
   std::vector<std::string> allowed_origins;
+  // Gets the spans of calls; null: nobody does. Outlives the gateway.
+  SpanSink* spans = nullptr;
   int prepare_threads = 2;
   int answer_threads = 2;
 };

@@ -160,6 +160,7 @@ void ReadCompletionFields(RequestReader& reader, GenerationFields* fields) {
   reader.ReadInteger("max_tokens", &text.max_tokens);
   reader.ReadInteger("prompt_logprobs", &text.prompt_logprobs);
   reader.Read("return_token_ids", &fields->return_token_ids);
+  reader.Read("return_timings", &fields->return_timings);
   reader.Read("return_tokens_as_token_ids", &fields->tokens_as_ids);
   ReadStreamOptions(reader, fields);
 }

@@ -22,6 +22,7 @@ struct GenerationFields {
   bool include_usage = false;     // a last chunk with usage
   bool continuous_usage = false;  // usage in every chunk
   bool return_token_ids = false;
+  bool return_timings = false;
   bool tokens_as_ids = false;  // "token_id:7" where a token is named
 };
 

@@ -60,6 +60,7 @@ class ResponsesAnswer : public AnswerWriter {
       finish_ = event.finish;
       usage_.cached_tokens = event.usage.cached_tokens;
       usage_.completion_tokens = event.usage.completion_tokens;
+      call_->NoteTimes(event.usage);
       usage_.reasoning_tokens = reader_.thought_tokens();
       CloseItem();
     }

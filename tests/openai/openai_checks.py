@@ -1155,6 +1155,35 @@ def request_ids(client, items):
     assert headers["x-request-id"].startswith("req_")
 
 
+@check("a trace is taken on, and begun where there is none")
+def traces(client, items):
+    plain = StdlibClient(client.address)
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    _, headers, _ = plain.request(
+        "GET", "/v1/models",
+        headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
+    version, same, span, flags = headers["traceresponse"].split("-")
+    assert (version, same, flags) == ("00", trace, "01"), headers
+    assert span != "00f067aa0ba902b7", headers
+    _, headers, _ = plain.request("GET", "/v1/models",
+                                  headers={"traceparent": "nonsense"})
+    assert headers["traceresponse"].split("-")[1] not in (trace, "0" * 32)
+
+
+@check("timings come when they are asked for")
+def timings(client, items):
+    plain = StdlibClient(client.address)
+    body = greedy(max_tokens=8, ignore_eos=True, return_timings=True)
+    whole = plain.chat(**body)["timings"]
+    assert 0 < whole["first_token_ms"] <= whole["total_ms"], whole
+    assert whole["tokens_per_second"] > 0, whole
+    *_, last = plain.chat_stream(**body)
+    assert last["timings"]["first_token_ms"] > 0, last
+    assert "timings" not in plain.chat(**greedy(max_tokens=2))
+    text = plain.complete(prompt="Facet", max_tokens=4, return_timings=True)
+    assert text["timings"]["total_ms"] > 0, text
+
+
 @check("nobody else's page may read answers")
 def no_cors(client, items):
     _, headers, _ = StdlibClient(client.address).request(

@@ -5,6 +5,7 @@ Usage: openai_test.py FACET [NAME OF TEST...]
 """
 
 import http.client
+import http.server
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -116,6 +118,58 @@ class Served(unittest.TestCase):
             self.assertEqual(response.status, 200)
             response.read()
         connection.close()
+
+
+class Collector(http.server.BaseHTTPRequestHandler):
+    """Takes what a server exports."""
+
+    spans = []
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        for resource in body["resourceSpans"]:
+            for scope in resource["scopeSpans"]:
+                self.spans.extend(scope["spans"])
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *unused):
+        pass
+
+
+class Traces(unittest.TestCase):
+    def test_each_call_is_exported_with_its_parts_unless_nobody_samples(self):
+        collector = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Collector)
+        threading.Thread(target=collector.serve_forever, daemon=True).start()
+        self.addCleanup(collector.server_close)
+        self.addCleanup(collector.shutdown)
+        port = collector.server_address[1]
+        trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+        with FacetServer(FACET, MODEL, "--access-log=off", "--otlp-endpoint="
+                         f"http://127.0.0.1:{port}/v1/traces") as server:
+            client = StdlibClient(server.http)
+            for flags, used in (("01", trace), ("00", trace[::-1])):
+                client.request(
+                    "POST", "/v1/completions",
+                    {"prompt": "Facet", "max_tokens": 8, "ignore_eos": True},
+                    {"traceparent": f"00-{used}-00f067aa0ba902b7-{flags}"})
+        # The server's end sends what is left.
+        spans = {one["name"]: one for one in Collector.spans
+                 if one["traceId"] == trace}
+        self.assertEqual(sorted(spans), ["POST /v1/completions", "decode",
+                                         "first token"])
+        call = spans["POST /v1/completions"]
+        self.assertEqual(call["parentSpanId"], "00f067aa0ba902b7")
+        self.assertEqual(call["kind"], 2)
+        for name in ("first token", "decode"):
+            self.assertEqual(spans[name]["parentSpanId"], call["spanId"])
+            self.assertLessEqual(int(call["startTimeUnixNano"]),
+                                 int(spans[name]["startTimeUnixNano"]))
+            self.assertLess(int(spans[name]["startTimeUnixNano"]),
+                            int(spans[name]["endTimeUnixNano"]))
+        self.assertFalse([one for one in Collector.spans
+                          if one["traceId"] == trace[::-1]])
 
 
 class Crowd(unittest.TestCase):

@@ -67,6 +67,7 @@ absl::Status CheckShape(const SoakUser& user, const SoakAnswer& answer) {
   bool fits = true;
   switch (format.kind) {
     case OutputKind::kFree:
+    case OutputKind::kToolCalls:  // no user asks for these
       break;
     case OutputKind::kJsonObject:
     case OutputKind::kJsonSchema: {
