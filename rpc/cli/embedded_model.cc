@@ -39,6 +39,7 @@ absl::StatusOr<std::unique_ptr<EmbeddedModel>> EmbeddedModel::Start(
   limits.max_sequences = cluster.max_sequences;
   limits.max_queue = options.max_queue;
   limits.prefix_cache = options.prefix_cache;
+  limits.recovery_timeout = options.recovery_timeout;
   ClusterMetricsOptions metrics;
   if (options.text) metrics.model_name = model->text_model_->name;
   metrics.numerics = cluster.numerics;

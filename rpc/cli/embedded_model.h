@@ -24,6 +24,8 @@ struct EmbeddedModelOptions {
   std::string chat_format = "auto";
   int max_queue = 1024;
   bool prefix_cache = true;
+  // See EngineLimits.
+  absl::Duration recovery_timeout = absl::Minutes(2);
   bool always_report_loading = false;
   bool vllm_metrics = false;  // show metrics under vLLM's names too
   // Makes what stands between the engine and the cluster's executor, to watch

@@ -13,6 +13,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
 #include "kernels/base/status_macros.h"
 #include "rpc/access/door_keeper.h"
 #include "rpc/access/tls_files.h"
@@ -56,6 +57,9 @@ struct ServeFlags {
   std::optional<int> workers_per_pod;
   std::string grace = "30s";
   std::string join_timeout = "5m";
+  std::string heartbeat_interval = "1s";
+  std::string heartbeat_timeout = "10s";
+  std::string recovery_timeout = "2m";
   int max_sequences = 64;
   int max_queue = 1024;
   bool no_prefix_cache = false;
@@ -191,6 +195,27 @@ absl::StatusOr<EmbeddedModelOptions> MakeOptions(const ServeFlags& flags) {
   }
   FACET_RETURN_IF_ERROR(ParseDurationFlag("--join-timeout", flags.join_timeout,
                                           &cluster.join_timeout));
+  FACET_RETURN_IF_ERROR(ParseDurationFlag("--heartbeat-interval",
+                                          flags.heartbeat_interval,
+                                          &cluster.heartbeat_interval));
+  FACET_RETURN_IF_ERROR(ParseDurationFlag("--heartbeat-timeout",
+                                          flags.heartbeat_timeout,
+                                          &cluster.heartbeat_timeout));
+  FACET_RETURN_IF_ERROR(ParseDurationFlag(
+      "--recovery-timeout", flags.recovery_timeout, &options.recovery_timeout));
+  if (cluster.heartbeat_interval < absl::Milliseconds(10) ||
+      cluster.heartbeat_timeout < 3 * cluster.heartbeat_interval) {
+    return absl::InvalidArgumentError(
+        "--heartbeat-timeout: at least three times --heartbeat-interval, which "
+        "is at least 10ms");
+  }
+  cluster.report = [](const std::string& line) {
+    std::fprintf(
+        stderr, "%s facet serve: %s\n",
+        absl::FormatTime("%H:%M:%E3S", absl::Now(), absl::LocalTimeZone())
+            .c_str(),
+        line.c_str());
+  };
   options.chat_format = flags.model.chat_format;
   options.max_queue = flags.max_queue;
   options.prefix_cache = !flags.no_prefix_cache;
@@ -319,9 +344,12 @@ absl::Status Serve(ServeFlags flags) {
               server->address().c_str());
   std::fflush(stdout);
 
+  // A lost worker is replaced; what cannot be mended ends the server.
   absl::Status health;
-  while (health.ok() && !stop.WaitFor(absl::Milliseconds(100))) {
+  while ((health.ok() || absl::IsUnavailable(health)) &&
+         !stop.WaitFor(absl::Milliseconds(100))) {
     health = HealthOf(*model);
+    server->SetServing(health.ok());
     if (probes == nullptr) continue;
     probes->SetReady(health.ok());
     probes->Beat(kStuck);
@@ -331,7 +359,8 @@ absl::Status Serve(ServeFlags flags) {
     probes->SetReady(false);
     probes->Beat(absl::InfiniteDuration());  // draining has an end of its own
   }
-  if (health.ok()) {
+  if (stop.asked()) {
+    health = absl::OkStatus();
     std::fprintf(stderr, "stopping, up to %s for what runs\n",
                  absl::FormatDuration(grace).c_str());
     model->engine().Drain(grace);
@@ -414,6 +443,15 @@ int RunServe(int argc, char** argv) {
       ->capture_default_str();
   app->add_option("--grace", flags.grace,
                   "How long to finish what runs when told to stop")
+      ->capture_default_str();
+  app->add_option("--heartbeat-interval", flags.heartbeat_interval,
+                  "How often workers and coordinator say that they are there")
+      ->capture_default_str();
+  app->add_option("--heartbeat-timeout", flags.heartbeat_timeout,
+                  "A worker silent for so long is replaced")
+      ->capture_default_str();
+  app->add_option("--recovery-timeout", flags.recovery_timeout,
+                  "How long streams wait for lost workers to be replaced")
       ->capture_default_str();
   app->add_option("--max-sequences", flags.max_sequences,
                   "Answers at once; more wait")

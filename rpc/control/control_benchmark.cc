@@ -113,7 +113,7 @@ absl::Status Measure(const char* name, const std::string& address,
   remote.vocab_size = 1000;
   remote.validate = [](const StepPlan&) { return absl::OkStatus(); };
   const std::unique_ptr<Executor> executor =
-      MakeRemoteExecutor(&group->members(), std::move(remote));
+      MakeRemoteExecutor(group.get(), std::move(remote));
 
   FACET_RETURN_IF_ERROR(RunSteps(*executor, name, settings, /*ahead=*/false));
   FACET_RETURN_IF_ERROR(RunSteps(*executor, name, settings, /*ahead=*/true));

@@ -76,7 +76,6 @@ absl::StatusOr<int> Membership::OnRegister(WorkerRegistration registration,
                                            std::shared_ptr<WorkerLink> link) {
   Lock lock(mutex_);
   if (leaving_) return absl::UnavailableError("the coordinator is leaving");
-  if (!failure_.ok()) return failure_;
   bool invited = false;
   int place = -1;
   for (int i = 0; i < world_size() && place < 0; ++i) {
@@ -88,16 +87,17 @@ absl::StatusOr<int> Membership::OnRegister(WorkerRegistration registration,
     return absl::PermissionDeniedError(
         "the join token is not this cluster's; set FACET_JOIN_TOKEN to it");
   }
-  if (place < 0) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("more workers than work: the cluster is complete with ",
-                     world_size(), world_size() == 1 ? " worker" : " workers"));
-  }
   const absl::Status accepted = CheckBuildAndMode(registration);
   if (!accepted.ok()) {
     refusal_ = accepted;
     changed_.notify_all();
     return accepted;
+  }
+  if (!failure_.ok()) return absl::UnavailableError(failure_.message());
+  if (place < 0) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("more workers than work: the cluster is complete with ",
+                     world_size(), world_size() == 1 ? " worker" : " workers"));
   }
   Member& member = members_[place];
   member = Member();
@@ -121,6 +121,7 @@ void Membership::Record(int member, Weight weight, const absl::Status& status) {
   if (leaving_ || settled_ || weight <= weight_) return;
   if (weight_ == Weight::kNone) failed_at_ = options_.clock();
   weight_ = weight;
+  if (weight == Weight::kCause) lost_member_ = member;
   // While ranks load, the caller wants to know what kind of error it is (a bad
   // checkpoint, too little memory); later all that counts is that one is gone.
   const bool loading =
@@ -296,6 +297,18 @@ absl::Status Membership::WaitUntilJoined(absl::Time deadline) {
   return absl::OkStatus();
 }
 
+int Membership::AwaitJoined(int count, absl::Time until) {
+  Lock lock(mutex_);
+  int joined = 0;
+  changed_.wait_until(lock, Until(until), [&] {
+    joined = static_cast<int>(std::count_if(
+        members_.begin(), members_.end(),
+        [](const Member& m) { return m.phase != Phase::kAbsent; }));
+    return joined >= count || !failure_.ok() || leaving_;
+  });
+  return joined;
+}
+
 std::vector<WorkerRegistration> Membership::registrations() const {
   Lock lock(mutex_);
   std::vector<WorkerRegistration> all;
@@ -330,7 +343,7 @@ absl::Status Membership::AssignAndWaitUntilReady(
     }
     return found;
   };
-  while (failure_.ok()) {
+  while (failure_.ok() && !leaving_) {
     const Member* waited_for = slowest();
     if (waited_for == nullptr) return absl::OkStatus();
     const absl::Time deadline = waited_for->advanced + options_.load_timeout;
@@ -344,6 +357,7 @@ absl::Status Membership::AssignAndWaitUntilReady(
     }
     changed_.wait_for(lock, std::chrono::milliseconds(200));
   }
+  if (leaving_) return absl::UnavailableError("the cluster is being shut down");
   return SettleFailure(lock);
 }
 
@@ -437,6 +451,29 @@ bool Membership::AllGone() const {
 absl::Status Membership::health() const {
   Lock lock(mutex_);
   return failure_;
+}
+
+void Membership::WaitUntilOver() {
+  Lock lock(mutex_);
+  changed_.wait(lock, [this] { return !failure_.ok() || leaving_; });
+  if (!leaving_) SettleFailure(lock).IgnoreError();
+}
+
+int Membership::lost_member() const {
+  Lock lock(mutex_);
+  return lost_member_;
+}
+
+absl::Time Membership::failed_at() const {
+  Lock lock(mutex_);
+  return failed_at_;
+}
+
+int Membership::present() const {
+  Lock lock(mutex_);
+  return static_cast<int>(
+      std::count_if(members_.begin(), members_.end(),
+                    [](const Member& m) { return m.link != nullptr; }));
 }
 
 void Membership::Fail(const absl::Status& status) {

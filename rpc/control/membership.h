@@ -52,7 +52,9 @@ class Membership : public WorkerEvents {
 
   // Errors of OnRegister:
   //   PERMISSION_DENIED    a token nobody was given
-  //   FAILED_PRECONDITION  all places are taken; another build or numerics mode
+  //   FAILED_PRECONDITION  another build or numerics mode
+  //   UNAVAILABLE          this world has failed or is leaving
+  //   RESOURCE_EXHAUSTED   all places are taken
   absl::StatusOr<int> OnRegister(WorkerRegistration registration,
                                  std::shared_ptr<WorkerLink> link) override;
   void OnMessage(int member, WorkerMessage message) override;
@@ -69,7 +71,11 @@ class Membership : public WorkerEvents {
   // which was refused or lost on the way.
   absl::Status WaitUntilJoined(absl::Time deadline);
 
-  // What the workers said of themselves. REQUIRES: WaitUntilJoined() is OK.
+  // Waits until `count` have joined, one is lost, or until `until`. Returns how
+  // many have.
+  int AwaitJoined(int count, absl::Time until);
+
+  // What the workers said of themselves, nothing of those that have not joined.
   std::vector<WorkerRegistration> registrations() const;
 
   // Gives member i the place assignments[i] and waits until all are ready. The
@@ -96,6 +102,17 @@ class Membership : public WorkerEvents {
 
   // OK, or why this world is of no more use.
   absl::Status health() const;
+
+  // Waits until this world has failed and its workers are told so, or until it
+  // is asked to leave.
+  void WaitUntilOver();
+
+  // The member that is known to be the cause of the failure; -1 when none is.
+  int lost_member() const;
+  // When the failure was first seen. REQUIRES: there is one.
+  absl::Time failed_at() const;
+  // Those that have registered and whose stream stands.
+  int present() const;
 
   // Declares the world lost, as if a worker had failed.
   void Fail(const absl::Status& status);
@@ -163,6 +180,7 @@ class Membership : public WorkerEvents {
   Weight weight_ = Weight::kNone;
   absl::Status failure_;
   absl::Time failed_at_;
+  int lost_member_ = -1;
   bool settled_ = false;
   bool leaving_ = false;
   // Oldest first. Added to and taken from by the thread that runs steps alone.

@@ -9,52 +9,13 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "rpc/control/testing/fake_link.h"
 
 namespace facet {
 namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
-
-class FakeLink : public WorkerLink {
- public:
-  void Send(const CoordinatorMessage& message) override {
-    std::lock_guard<std::mutex> lock(mutex_);
-    sent_.push_back(message);
-  }
-  void Close(const absl::Status& status) override {
-    std::lock_guard<std::mutex> lock(mutex_);
-    closed_ = status;
-  }
-  void Cancel() override {
-    std::lock_guard<std::mutex> lock(mutex_);
-    cancelled_ = true;
-  }
-
-  template <typename Message>
-  int Count() const {
-    std::lock_guard<std::mutex> lock(mutex_);
-    int count = 0;
-    for (const CoordinatorMessage& message : sent_) {
-      count += std::holds_alternative<Message>(message) ? 1 : 0;
-    }
-    return count;
-  }
-  absl::Status closed() const {
-    std::lock_guard<std::mutex> lock(mutex_);
-    return closed_;
-  }
-  bool cancelled() const {
-    std::lock_guard<std::mutex> lock(mutex_);
-    return cancelled_;
-  }
-
- private:
-  mutable std::mutex mutex_;
-  std::vector<CoordinatorMessage> sent_;
-  absl::Status closed_;
-  bool cancelled_ = false;
-};
 
 WorkerRegistration Worker(const std::string& token,
                           const std::string& hostname = "alpha",
@@ -141,7 +102,7 @@ TEST_F(MembershipTest, EachTokenIsGoodForOnePlace) {
   EXPECT_EQ(*members.OnRegister(Worker("a"), link), 0);
   EXPECT_EQ(*members.OnRegister(Worker("b"), link), 2);
   EXPECT_EQ(members.OnRegister(Worker("b"), link).status().code(),
-            absl::StatusCode::kFailedPrecondition);
+            absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(members.OnRegister(Worker("c"), link).status().code(),
             absl::StatusCode::kPermissionDenied);
 }

@@ -1,6 +1,7 @@
 // The Executor of a world of workers: sends each plan to all of them and joins
 // their answers. Plans are sent as they come, so that workers have the next one
-// when they are done with one.
+// when they are done with one. When the world is lost, Resume() goes over to
+// the next.
 #ifndef FACET_RPC_CONTROL_REMOTE_EXECUTOR_H_
 #define FACET_RPC_CONTROL_REMOTE_EXECUTOR_H_
 
@@ -10,7 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "rpc/control/membership.h"
+#include "rpc/control/world_source.h"
 #include "runtime/executor/executor.h"
 
 namespace facet {
@@ -28,8 +29,8 @@ struct RemoteExecutorOptions {
   absl::Duration step_timeout = absl::Minutes(10);
 };
 
-// `workers` outlives it, and all of them are ready.
-std::unique_ptr<Executor> MakeRemoteExecutor(Membership* workers,
+// `source` outlives it.
+std::unique_ptr<Executor> MakeRemoteExecutor(const WorldSource* source,
                                              RemoteExecutorOptions options);
 
 }  // namespace facet

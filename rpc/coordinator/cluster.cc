@@ -109,6 +109,9 @@ class RemoteCluster : public Cluster {
     group.control_address = options.control_address;
     group.threads_per_worker = options.threads_per_worker;
     group.join_timeout = options.join_timeout;
+    group.heartbeat_interval = options.heartbeat_interval;
+    group.heartbeat_timeout = options.heartbeat_timeout;
+    group.report = options.report;
     group.load_progress = options.load_progress;
     group.common.model_directory = options.model_directory;
     group.common.parallelism = prepared.plan.options();
@@ -133,7 +136,7 @@ class RemoteCluster : public Cluster {
       return ValidateStepPlan(plan, known.model, known.pools);
     };
     cluster->executor_ =
-        MakeRemoteExecutor(&cluster->group_->members(), std::move(executor));
+        MakeRemoteExecutor(cluster->group_.get(), std::move(executor));
     return cluster;
   }
 
@@ -143,7 +146,7 @@ class RemoteCluster : public Cluster {
   std::string control_address() const override {
     return group_->control_address();
   }
-  absl::Status health() const override { return group_->members().health(); }
+  absl::Status health() const override { return group_->world().status(); }
   absl::Status Shutdown() override { return group_->Shutdown(); }
 
  private:

@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "rpc/control/trust.h"
 #include "runtime/config/model_config.h"
 #include "runtime/executor/executor.h"
 #include "runtime/plan/numerics.h"
@@ -27,6 +28,7 @@ struct ClusterOptions {
   // enough.
   bool remote_workers = false;
   std::string control_address = "127.0.0.1:0";  // HOST:PORT, 0: any free port
+  TrustFiles trust;  // remote workers must show a certificate of it
   int threads_per_worker = 0;  // 0: the machine's CPUs divided by the workers
   // What workers of this machine compute on, see ParseDevice(). Remote ones
   // have flags of their own.
@@ -43,6 +45,12 @@ struct ClusterOptions {
   // A step without a result after this long is a lost cluster. Dead and stopped
   // workers are noticed long before.
   absl::Duration step_timeout = absl::Minutes(10);
+  // How often workers and coordinator say that they are there, and the silence
+  // after which one counts as lost.
+  absl::Duration heartbeat_interval = absl::Seconds(1);
+  absl::Duration heartbeat_timeout = absl::Seconds(10);
+  // What befalls the workers, a line each, for a log. From any thread.
+  std::function<void(const std::string& line)> report;
   // Bytes of weights brought in over all workers; may come from any thread.
   std::function<void(int64_t done, int64_t total)> load_progress;
   // Of a worker inside this process, see RankOptions.
@@ -67,7 +75,8 @@ class Cluster {
   virtual const ShardPlan& plan() const = 0;
   // "HOST:PORT" workers join at; empty when the only worker is in this process.
   virtual std::string control_address() const = 0;
-  // Not OK once a worker is lost; the executor fails from then on.
+  // UNAVAILABLE while a lost worker is being replaced, saying which; steps fail
+  // meanwhile, and later ones run once the executor was resumed.
   virtual absl::Status health() const = 0;
 
   // Lets workers finish their step, tells them to leave and waits for child

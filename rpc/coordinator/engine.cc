@@ -34,6 +34,11 @@ constexpr double kEarly = 0.05;
 // A step waits so long for masks in the making. Answers whose masks take longer
 // miss it.
 constexpr absl::Duration kMaskPatience = absl::Milliseconds(2);
+// How often a lost executor is asked whether it has ranks again.
+constexpr absl::Duration kResumeInterval = absl::Milliseconds(5);
+// Ranks that were lost so often in a row, and no step in between, are taken to
+// fall over what they are asked to compute.
+constexpr int kMostVainRecoveries = 5;
 
 SchedulerLimits MakeLimits(const ModelConfig& model, const Executor& executor,
                            const EngineLimits& limits) {
@@ -153,10 +158,7 @@ class EngineImpl : public Engine {
     FACET_RETURN_IF_ERROR(scheduler_.Check(incoming.request->Sequence(0)));
 
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (!health_.ok()) {
-      return absl::UnavailableError(
-          absl::StrCat("the model can no longer run: ", health_.message()));
-    }
+    FACET_RETURN_IF_ERROR(refusal_);
     if (draining_) {
       return absl::UnavailableError("the server is shutting down");
     }
@@ -193,13 +195,64 @@ class EngineImpl : public Engine {
         something = false;
         continue;
       }
+      if (loss_.has_value()) {
+        something = TryToResume();
+        continue;
+      }
       const absl::Status status = Advance(&something);
-      if (!status.ok()) {
+      if (status.ok()) continue;
+      something = false;
+      if (absl::IsUnavailable(status)) {
+        Suspend(status);
+      } else {
         Fail(status);
-        failed_ = true;
-        something = false;
       }
     }
+  }
+
+  // The ranks are lost, and every page with them.
+  void Suspend(const absl::Status& status) {
+    loss_ = {absl::Now(), status};
+    in_flight_.clear();
+    scheduler_.Restart();
+    if (++vain_recoveries_ > kMostVainRecoveries) {
+      vain_recoveries_ = 0;
+      EndAll(absl::UnavailableError(absl::StrCat(
+          "the workers were lost ", kMostVainRecoveries,
+          " times in a row while they computed this: ", status.message())));
+    }
+    SetHealth(status, absl::OkStatus());
+    ShowQueue();
+  }
+
+  // True: there are ranks again, and what was waiting goes on.
+  bool TryToResume() {
+    const absl::Status status = executor_->Resume();
+    if (status.ok()) {
+      if (metrics_ != nullptr) metrics_->Recovered(absl::Now() - loss_->since);
+      loss_.reset();
+      SetHealth(status, status);
+      return true;
+    }
+    if (absl::IsFailedPrecondition(status)) {
+      Fail(loss_->why);
+    } else if (absl::Now() - loss_->since >= limits_.recovery_timeout) {
+      const absl::Status over = absl::UnavailableError(absl::StrCat(
+          "no recovery within ", absl::FormatDuration(limits_.recovery_timeout),
+          ": ", status.message()));
+      SetHealth(status, over);
+      EndAll(over);
+    } else {
+      SetHealth(status, absl::OkStatus());
+    }
+    return false;
+  }
+
+  // `refusal`: what new requests are turned away with, if it is an error.
+  void SetHealth(const absl::Status& health, const absl::Status& refusal) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    health_ = health;
+    refusal_ = refusal;
   }
 
   // Hands over the next step or takes in the oldest.
@@ -256,6 +309,7 @@ class EngineImpl : public Engine {
 
   absl::Status FinishOldest() {
     FACET_ASSIGN_OR_RETURN(StepResult result, executor_->Finish());
+    vain_recoveries_ = 0;
     const absl::Time now = absl::Now();
     const StepInFlight step = in_flight_.front();
     in_flight_.pop_front();
@@ -292,6 +346,10 @@ class EngineImpl : public Engine {
   struct AnswerOf {
     uint64_t request;
     int index;
+  };
+  struct Loss {
+    absl::Time since;
+    absl::Status why;
   };
 
   void NoteBegin(const AnswerOf& answer, const SequenceSlice& slice,
@@ -384,7 +442,12 @@ class EngineImpl : public Engine {
         return !incoming_.empty() || !cancelled_.empty() || end_all_ ||
                stopping_ || masks_ready_;
       };
-      if (in_flight_.empty() && !something && !commanded()) {
+      if (loss_.has_value() && !commanded()) {
+        idle_ = requests_.empty();
+        if (idle_) idle_changed_.notify_all();
+        wake_.wait_for(lock, absl::ToChronoMilliseconds(kResumeInterval),
+                       commanded);
+      } else if (in_flight_.empty() && !something && !commanded()) {
         const bool idle = requests_.empty();
         idle_ = idle;
         if (idle) idle_changed_.notify_all();
@@ -470,11 +533,15 @@ class EngineImpl : public Engine {
   }
 
   // Nothing can run any more.
-  void Fail(const absl::Status& status) {
+  void Fail(absl::Status status) {
+    failed_ = true;
+    loss_.reset();
     std::deque<Incoming> incoming;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      health_ = status;
+      health_ = absl::InternalError(status.message());
+      refusal_ = absl::UnavailableError(
+          absl::StrCat("the model can no longer run: ", status.message()));
       std::swap(incoming, incoming_);
       incoming_answers_ = 0;
     }
@@ -522,6 +589,8 @@ class EngineImpl : public Engine {
   absl::Time last_finish_ = absl::InfinitePast();
   absl::Time last_answer_end_ = absl::Now();
   uint64_t next_sequence_ = 1;
+  std::optional<Loss> loss_;  // while there are no ranks
+  int vain_recoveries_ = 0;   // since the last step that finished
   bool failed_ = false;
 
   mutable std::mutex mutex_;
@@ -539,6 +608,7 @@ class EngineImpl : public Engine {
   bool stopping_ = false;
   bool masks_ready_ = false;
   absl::Status health_;
+  absl::Status refusal_;
 
   bool masks_asked_ = false;  // ever; of the engine's thread
   MaskMaker masks_{[this] {

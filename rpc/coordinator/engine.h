@@ -1,6 +1,10 @@
 // Requests in, streams of tokens out: the one thread that drives the scheduler
 // and the executor. Snapshot, plan, start, finish, apply; a step is handed over
 // while the one before it still runs.
+//
+// When the executor loses its ranks, the engine waits for others and computes
+// what every answer has so far anew, in pages of theirs. Answers go on with the
+// token that was next; nothing is shown twice and nothing is missing.
 #ifndef FACET_RPC_COORDINATOR_ENGINE_H_
 #define FACET_RPC_COORDINATOR_ENGINE_H_
 
@@ -24,6 +28,9 @@ struct EngineLimits {
   int max_sequences = 64;     // running at once
   int max_queue = 1024;       // waiting; more is RESOURCE_EXHAUSTED
   bool prefix_cache = true;   // across requests
+  // How long requests wait for lost ranks to be replaced before they end with
+  // UNAVAILABLE.
+  absl::Duration recovery_timeout = absl::Minutes(2);
 };
 
 class Engine {
@@ -51,7 +58,8 @@ class Engine {
   //                       the model's context
   //   DEADLINE_EXCEEDED   its deadline has passed
   //   RESOURCE_EXHAUSTED  the queue is full; see RetryAfter()
-  //   UNAVAILABLE         the executor has failed or Drain() was called
+  //   UNAVAILABLE         the executor has failed, has been without ranks for
+  //                       recovery_timeout, or Drain() was called
   virtual absl::StatusOr<uint64_t> Submit(GenerateRequest request,
                                           Callback callback) = 0;
 
@@ -63,8 +71,9 @@ class Engine {
   // has not ended after `grace` ends with kError and UNAVAILABLE.
   virtual void Drain(absl::Duration grace) = 0;
 
-  // Not OK once the executor has failed; every request has ended by then, and
-  // none is taken any more.
+  // UNAVAILABLE while lost ranks are being replaced; requests wait. Another
+  // error once the executor has failed for good: every request has ended by
+  // then, and none is taken any more.
   virtual absl::Status health() const = 0;
 };
 

@@ -1,6 +1,7 @@
 #include "rpc/coordinator/engine.h"
 
 #include <algorithm>
+#include <atomic>
 #include <future>
 #include <map>
 #include <memory>
@@ -221,6 +222,80 @@ TEST_F(EngineTest, AFailedStepEndsEveryRequestWithItsStatus) {
             absl::StatusCode::kUnavailable);
   engine().Cancel(1);  // and nothing breaks
   engine().Drain(absl::ZeroDuration());
+}
+
+// The ranks are lost at random steps, pages and tables with them.
+TEST_F(EngineTest, AnswersGoOnWithTheNextTokenWhenLostRanksAreReplaced) {
+  int losses = 0;
+  std::mt19937 fate(11);
+  fake_.before_step = [&](const StepPlan& plan) {
+    if (plan.step < 3 || losses == 40 || fate() % 5 != 0) {
+      return absl::OkStatus();
+    }
+    ++losses;
+    return absl::UnavailableError("worker 1 is gone");
+  };
+  int asked = 0;
+  fake_.resume = [&]() -> absl::Status {
+    if (++asked % 3 != 0) return absl::UnavailableError("nobody came yet");
+    return absl::OkStatus();
+  };
+  std::mt19937 random(3);
+  std::vector<std::pair<GenerateRequest, std::shared_ptr<Outcome>>> all;
+  for (int i = 0; i < 30; ++i) {
+    std::vector<int32_t> prompt(1 + random() % 40);
+    for (int32_t& id : prompt) id = random() % model_.vocab_size;
+    all.emplace_back(Prompt(prompt, 1 + random() % 30),
+                     std::make_shared<Outcome>());
+    ASSERT_TRUE(Submit(all.back().first, all.back().second).ok());
+  }
+  for (auto& [request, outcome] : all) {
+    outcome->ended.get_future().wait();
+    EXPECT_EQ(outcome->tokens, AnswerAlone(request.prompt, request.max_tokens));
+    EXPECT_EQ(outcome->finish, FinishReason::kLength) << outcome->status;
+    EXPECT_EQ(outcome->finishes, 1);
+  }
+  engine().Drain(absl::InfiniteDuration());
+  EXPECT_EQ(losses, 40);
+  EXPECT_EQ(executor_->pages_held(), 0);
+  EXPECT_TRUE(engine().health().ok());
+}
+
+TEST_F(EngineTest, RequestsWaitForRanksAsLongAsAgreedAndServiceResumes) {
+  std::atomic<bool> lost = false;
+  fake_.before_step = [&](const StepPlan&) -> absl::Status {
+    if (lost) return absl::UnavailableError("worker 1 is gone");
+    return absl::OkStatus();
+  };
+  fake_.resume = [&]() -> absl::Status {
+    if (lost) return absl::UnavailableError("1 of 2 workers is here");
+    return absl::OkStatus();
+  };
+  limits_.recovery_timeout = absl::Milliseconds(100);
+  lost = true;
+  const auto outcome = Run(Prompt({1, 2, 3}, 5));
+  EXPECT_EQ(outcome->finish, FinishReason::kError);
+  EXPECT_EQ(outcome->status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(outcome->status.message(),
+            "no recovery within 100ms: 1 of 2 workers is here");
+  EXPECT_EQ(engine().health().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(Submit(Prompt({1}, 1), std::make_shared<Outcome>()).status().code(),
+            absl::StatusCode::kUnavailable);
+
+  lost = false;
+  while (!engine().health().ok()) absl::SleepFor(absl::Milliseconds(1));
+  EXPECT_EQ(Run(Prompt({1, 2, 3}, 5))->tokens, AnswerAlone({1, 2, 3}, 5));
+}
+
+TEST_F(EngineTest, ARequestThatFellsItsWorkersAgainAndAgainIsGivenUp) {
+  fake_.before_step = [](const StepPlan&) {
+    return absl::UnavailableError("worker 1 is gone");
+  };
+  fake_.resume = [] { return absl::OkStatus(); };
+  const auto outcome = Run(Prompt({1, 2, 3}, 5));
+  EXPECT_EQ(outcome->finish, FinishReason::kError);
+  EXPECT_TRUE(absl::StrContains(outcome->status.message(), "times in a row"))
+      << outcome->status;
 }
 
 TEST_F(EngineTest, AFullQueueRefusesAtOnce) {

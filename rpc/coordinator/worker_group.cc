@@ -1,5 +1,6 @@
 #include "rpc/coordinator/worker_group.h"
 
+#include <algorithm>
 #include <csignal>
 #include <utility>
 
@@ -11,103 +12,249 @@
 #include "runtime/comm/random_name.h"
 
 namespace facet {
+namespace {
+
+// How long places are kept for the workers of the world before, which have the
+// weights, until spares get them.
+constexpr absl::Duration kReturnGrace = absl::Seconds(1);
+// Between looks at children and at what there is to do.
+constexpr absl::Duration kGlance = absl::Milliseconds(10);
+
+// Before the world after so many that were lost before they were ready.
+absl::Duration Pause(int failures) {
+  if (failures == 0) return absl::ZeroDuration();
+  return std::min(absl::Milliseconds(50) * (1 << std::min(failures, 10)),
+                  absl::Seconds(5));
+}
+
+WorkerGateOptions GateOptions(const WorkerGroupOptions& options) {
+  WorkerGateOptions gate;
+  gate.heartbeat_interval = options.heartbeat_interval;
+  gate.heartbeat_timeout = options.heartbeat_timeout;
+  return gate;
+}
+
+}  // namespace
+
+WorkerGroup::WorkerGroup(const WorkerGroupOptions& options)
+    : options_(options), gate_(GateOptions(options)) {}
 
 absl::StatusOr<std::unique_ptr<WorkerGroup>> WorkerGroup::Start(
     const WorkerGroupOptions& options) {
   std::unique_ptr<WorkerGroup> group(new WorkerGroup(options));
-  FACET_RETURN_IF_ERROR(group->Form(options));
+  FACET_RETURN_IF_ERROR(group->FormFirst());
   return group;
 }
 
-absl::Status WorkerGroup::Form(const WorkerGroupOptions& options) {
-  MembershipOptions membership;
-  FACET_ASSIGN_OR_RETURN(membership.build_id, BuildId());
-  for (int i = 0; i < options.world_size; ++i) {
-    membership.tokens.push_back(options.remote ? options.join_token
-                                               : RandomName());
+absl::Status WorkerGroup::FormFirst() {
+  FACET_ASSIGN_OR_RETURN(membership_.build_id, BuildId());
+  for (int i = 0; i < options_.world_size; ++i) {
+    membership_.tokens.push_back(options_.remote ? options_.join_token
+                                                 : RandomName());
   }
-  membership.numerics = options.common.numerics;
-  membership.exits_are_reported = !options.remote;
-  membership.heartbeat_interval = options.heartbeat_interval;
-  membership.heartbeat_timeout = options.heartbeat_timeout;
-  membership.load_progress = options.load_progress;
-  const std::vector<std::string> tokens = membership.tokens;
-  members_ = std::make_unique<Membership>(std::move(membership));
+  membership_.numerics = options_.common.numerics;
+  membership_.exits_are_reported = !options_.remote;
+  membership_.heartbeat_interval = options_.heartbeat_interval;
+  membership_.heartbeat_timeout = options_.heartbeat_timeout;
+  membership_.load_progress = options_.load_progress;
 
+  const std::shared_ptr<Membership> members = Open(1);
   FACET_ASSIGN_OR_RETURN(
-      server_, ControlServer::Start(options.control_address, members_.get()));
-  ticker_ = std::thread([this, interval = options.heartbeat_interval / 4] {
-    TickUntilStopped(interval);
+      server_, ControlServer::Start(options_.control_address, &gate_));
+  ticker_ = std::thread([this] {
+    while (SleepFor(options_.heartbeat_interval / 4)) Tick();
   });
-  if (!options.remote) FACET_RETURN_IF_ERROR(StartChildren(options, tokens));
-
+  if (!options_.remote) FACET_RETURN_IF_ERROR(StartChildren());
   FACET_RETURN_IF_ERROR(
-      members_->WaitUntilJoined(absl::Now() + options.join_timeout));
-  WorkerAssignment common = options.common;
-  common.world_key = RandomName();
-  common.epoch = 1;
-  FACET_ASSIGN_OR_RETURN(const std::vector<WorkerAssignment> places,
-                         AssignPlaces(members_->registrations(), common,
-                                      options.threads_per_worker));
-  return members_->AssignAndWaitUntilReady(places);
-}
-
-absl::Status WorkerGroup::StartChildren(
-    const WorkerGroupOptions& options, const std::vector<std::string>& tokens) {
-  for (int i = 0; i < options.world_size; ++i) {
-    ChildProcessOptions child;
-    child.executable = options.executable;
-    child.argv = options.worker_argv;
-    child.argv.push_back(absl::StrCat("--coordinator=", server_->address()));
-    if (options.device != "cpu") {
-      child.argv.push_back(
-          absl::StrCat("--device=", options.device,
-                       options.device == "cuda" ? absl::StrCat(":", i) : ""));
-    }
-    // Other users can read a command line, but not an environment.
-    // FACET_CHILD: what goes wrong is told here, once, and not by the child.
-    child.environment = {{"FACET_JOIN_TOKEN", tokens[i]}, {"FACET_CHILD", "1"}};
-    child.on_exit = [this, i](const std::string& how) {
-      members_->OnExit(i, how);
-    };
-    FACET_ASSIGN_OR_RETURN(std::unique_ptr<ChildProcess> started,
-                           ChildProcess::Start(std::move(child)));
-    children_.push_back(std::move(started));
-  }
+      members->WaitUntilJoined(absl::Now() + options_.join_timeout));
+  FACET_RETURN_IF_ERROR(GivePlaces(*members, 1));
+  membership_.load_progress = nullptr;  // told of the start alone
+  supervisor_ = std::thread([this] { Supervise(); });
   return absl::OkStatus();
 }
 
-void WorkerGroup::TickUntilStopped(absl::Duration interval) {
-  std::unique_lock<std::mutex> lock(mutex_);
-  while (!stopping_) {
-    lock.unlock();
-    members_->Tick();
-    lock.lock();
-    changed_.wait_for(lock, absl::ToChronoMilliseconds(interval),
-                      [this] { return stopping_; });
+absl::Status WorkerGroup::StartChildren() {
+  WorkerChildrenOptions children;
+  children.executable = options_.executable;
+  children.argv = options_.worker_argv;
+  children.coordinator = server_->address();
+  children.device = options_.device;
+  children.tokens = membership_.tokens;
+  children.on_exit = [this](int child, int64_t pid, const std::string& how) {
+    OnExit(child, pid, how);
+  };
+  FACET_ASSIGN_OR_RETURN(children_, WorkerChildren::Start(std::move(children)));
+  return absl::OkStatus();
+}
+
+std::shared_ptr<Membership> WorkerGroup::Open(uint64_t epoch) {
+  auto members = std::make_shared<Membership>(membership_);
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    epoch_ = epoch;
+    members_ = members;
+    if (ready_.ok()) ready_ = absl::UnavailableError("the workers are joining");
+    // Whoever shut the group down has seen the world before alone.
+    if (stopping_) members->Shutdown("the coordinator shuts down", {});
+  }
+  gate_.Open(members);
+  return members;
+}
+
+absl::Status WorkerGroup::GivePlaces(Membership& members, uint64_t epoch) {
+  WorkerAssignment common = options_.common;
+  common.world_key = RandomName();
+  common.epoch = epoch;
+  FACET_ASSIGN_OR_RETURN(const std::vector<WorkerAssignment> places,
+                         AssignPlaces(members.registrations(), common,
+                                      options_.threads_per_worker));
+  FACET_RETURN_IF_ERROR(members.AssignAndWaitUntilReady(places));
+  const std::lock_guard<std::mutex> lock(mutex_);
+  ready_ = absl::OkStatus();
+  return absl::OkStatus();
+}
+
+void WorkerGroup::Supervise() {
+  int failures = 0;  // to form a world, in a row
+  absl::Time lost_at;
+  while (true) {
+    const std::shared_ptr<Membership> before = members();
+    before->WaitUntilOver();
+    if (stopping()) return;
+    const absl::Status why = before->health();
+    if (failures == 0) lost_at = before->failed_at();
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      ready_ = options_.recover ? absl::UnavailableError(why.message())
+                                : absl::FailedPreconditionError(why.message());
+    }
+    Report(absl::StrCat("epoch ", epoch_, " is lost: ", why.message()));
+    if (!options_.recover || !SleepFor(Pause(failures))) return;
+    const absl::Status formed = FormNext(epoch_ + 1, *before);
+    // Streams that still hang on a dead connection.
+    before->Shutdown("its world is over", absl::ZeroDuration());
+    if (formed.ok()) {
+      failures = 0;
+      Report(absl::StrCat("epoch ", epoch_, " is ready, ",
+                          absl::FormatDuration(absl::Trunc(
+                              absl::Now() - lost_at, absl::Milliseconds(1))),
+                          " after the loss"));
+    } else {
+      ++failures;
+      members()->Fail(formed);
+    }
   }
 }
 
+absl::Status WorkerGroup::FormNext(uint64_t epoch, const Membership& before) {
+  const int lost = before.lost_member();
+  // A child that is stopped or stuck is of no more use.
+  if (children_ != nullptr && lost >= 0) children_->Kill(lost, SIGKILL);
+  const std::shared_ptr<Membership> members = Open(epoch);
+  FACET_RETURN_IF_ERROR(Gather(*members, members->world_size() - 1));
+  return GivePlaces(*members, epoch);
+}
+
+absl::Status WorkerGroup::Gather(Membership& members, int expected_back) {
+  const absl::Time start = absl::Now();
+  while (true) {
+    if (stopping()) return absl::CancelledError("shut down");
+    if (children_ != nullptr) {
+      children_->RestartEnded();
+      KillTheOverdue(members, start);
+    }
+    // Each child has a place of its own: no need to wait for others.
+    if (children_ != nullptr || members.present() >= expected_back ||
+        absl::Now() - start > kReturnGrace) {
+      gate_.AdmitSpares();
+    }
+    const int joined =
+        members.AwaitJoined(members.world_size(), absl::Now() + kGlance);
+    FACET_RETURN_IF_ERROR(members.health());
+    if (joined == members.world_size()) return absl::OkStatus();
+  }
+}
+
+void WorkerGroup::KillTheOverdue(const Membership& members, absl::Time since) {
+  const absl::Time now = absl::Now();
+  if (now - since < options_.heartbeat_timeout) return;
+  const std::vector<WorkerRegistration> here = members.registrations();
+  for (int i = 0; i < children_->count(); ++i) {
+    const bool fresh = children_->started(i) > since;
+    const absl::Duration patience =
+        fresh ? options_.join_timeout : options_.heartbeat_timeout;
+    const absl::Time from = fresh ? children_->started(i) : since;
+    if (here[i].pid != children_->pid(i) && now - from > patience) {
+      children_->Kill(i, SIGKILL);
+    }
+  }
+}
+
+void WorkerGroup::OnExit(int child, int64_t pid, const std::string& how) {
+  const std::shared_ptr<Membership> current = members();
+  // Later worlds do without a process that ends before it has joined: there
+  // will be another.
+  const bool counts = [&] {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return epoch_ == 1;
+  }();
+  if (counts || current->registrations()[child].pid == pid) {
+    current->OnExit(child, how);
+  }
+}
+
+void WorkerGroup::Tick() {
+  members()->Tick();
+  gate_.Tick();
+}
+
+absl::StatusOr<World> WorkerGroup::world() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (stopping_) {
+    return absl::FailedPreconditionError("the cluster has been shut down");
+  }
+  FACET_RETURN_IF_ERROR(ready_);
+  return World{epoch_, members_};
+}
+
+std::shared_ptr<Membership> WorkerGroup::members() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return members_;
+}
+
+bool WorkerGroup::SleepFor(absl::Duration duration) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  changed_.wait_for(lock, absl::ToChronoMilliseconds(duration),
+                    [this] { return stopping_; });
+  return !stopping_;
+}
+
+bool WorkerGroup::stopping() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return stopping_;
+}
+
+void WorkerGroup::Report(const std::string& line) const {
+  if (options_.report) options_.report(line);
+}
+
 absl::Status WorkerGroup::Shutdown() {
+  std::shared_ptr<Membership> members;
   {
-    std::lock_guard<std::mutex> lock(mutex_);
+    const std::lock_guard<std::mutex> lock(mutex_);
     if (stopping_) return absl::OkStatus();
     stopping_ = true;
+    members = members_;
     changed_.notify_all();
   }
   if (ticker_.joinable()) ticker_.join();
-  if (members_ != nullptr) {
-    members_->Shutdown("the coordinator shuts down", leave_grace_);
+  gate_.Close("the coordinator shuts down");
+  if (members != nullptr) {
+    members->Shutdown("the coordinator shuts down", options_.leave_grace);
   }
+  if (supervisor_.joinable()) supervisor_.join();
   absl::Status status;
-  const absl::Time deadline = absl::Now() + exit_grace_;
-  for (const std::unique_ptr<ChildProcess>& child : children_) {
-    if (child->WaitUntilGone(deadline)) continue;
-    child->Kill(SIGKILL);
-    status = absl::DeadlineExceededError(absl::StrCat(
-        "the worker with pid ", child->pid(), " did not leave; it was killed"));
-  }
-  children_.clear();
+  if (children_ != nullptr) status = children_->Stop(options_.exit_grace);
   if (server_ != nullptr) server_->Shutdown(absl::Seconds(1));
   return status;
 }

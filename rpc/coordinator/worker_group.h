@@ -1,6 +1,7 @@
-// The worker processes of one world, started here or waited for, from the
-// control server to the last child that is reaped. Knows no model: what to load
-// is in the assignment it passes on.
+// The workers of a cluster, started here or waited for, from the control server
+// to the last child that is reaped. Forms a world of them and, when one is
+// lost, the next: of those that are left, those that were started anew and
+// spares. Knows no model: what to load is in the assignment it passes on.
 #ifndef FACET_RPC_COORDINATOR_WORKER_GROUP_H_
 #define FACET_RPC_COORDINATOR_WORKER_GROUP_H_
 
@@ -17,9 +18,10 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "rpc/control/control_server.h"
-#include "rpc/control/membership.h"
+#include "rpc/control/worker_gate.h"
+#include "rpc/control/world_source.h"
 #include "rpc/convert/control_messages.h"
-#include "rpc/coordinator/child_process.h"
+#include "rpc/coordinator/worker_children.h"
 
 namespace facet {
 
@@ -42,14 +44,19 @@ struct WorkerGroupOptions {
   int threads_per_worker = 0;  // 0: CPUs divided by the workers on them
   absl::Duration join_timeout = absl::Minutes(5);
   absl::Duration heartbeat_interval = absl::Seconds(1);
-  absl::Duration heartbeat_timeout = absl::Seconds(15);
+  absl::Duration heartbeat_timeout = absl::Seconds(10);
+  // False: the first world is the only one.
+  bool recover = true;
   // For workers to finish their step in Shutdown(), then for children to exit.
   absl::Duration leave_grace = absl::Seconds(10);
   absl::Duration exit_grace = absl::Seconds(5);
   std::function<void(int64_t done, int64_t total)> load_progress;
+  // What befalls the cluster, a line each, for a log. From a thread of the
+  // group's.
+  std::function<void(const std::string& line)> report;
 };
 
-class WorkerGroup {
+class WorkerGroup : public WorldSource {
  public:
   // Returns once every worker is ready.
   //
@@ -57,33 +64,54 @@ class WorkerGroup {
   // ChildProcess::Start(), of Membership's waits and of AssignPlaces().
   static absl::StatusOr<std::unique_ptr<WorkerGroup>> Start(
       const WorkerGroupOptions& options);
-  ~WorkerGroup();
+  ~WorkerGroup() override;
 
-  Membership& members() { return *members_; }
+  absl::StatusOr<World> world() const override;
+
+  // Those of the newest world, which may still be forming.
+  std::shared_ptr<Membership> members() const;
   const std::string& control_address() const { return server_->address(); }
+  int spares() const { return gate_.spares(); }
 
   // Lets workers finish their step and leave, then kills children that stayed.
   // Bounded in time; once is enough.
   absl::Status Shutdown();
 
  private:
-  explicit WorkerGroup(const WorkerGroupOptions& options)
-      : leave_grace_(options.leave_grace), exit_grace_(options.exit_grace) {}
-  absl::Status Form(const WorkerGroupOptions& options);
-  absl::Status StartChildren(const WorkerGroupOptions& options,
-                             const std::vector<std::string>& tokens);
-  void TickUntilStopped(absl::Duration interval);
+  explicit WorkerGroup(const WorkerGroupOptions& options);
+  absl::Status FormFirst();
+  absl::Status StartChildren();
+  void Tick();
 
-  const absl::Duration leave_grace_;
-  const absl::Duration exit_grace_;
-  std::unique_ptr<Membership> members_;
+  // The supervising thread: one world after the other.
+  void Supervise();
+  // Forms the world of `epoch` after `before`, which is over.
+  absl::Status FormNext(uint64_t epoch, const Membership& before);
+  // Waits until the newest world has all its members.
+  absl::Status Gather(Membership& members, int expected_back);
+  absl::Status GivePlaces(Membership& members, uint64_t epoch);
+  void KillTheOverdue(const Membership& members, absl::Time since);
+  std::shared_ptr<Membership> Open(uint64_t epoch);
+  void OnExit(int child, int64_t pid, const std::string& how);
+  // False once the group is being shut down.
+  bool SleepFor(absl::Duration duration);
+  bool stopping() const;
+  void Report(const std::string& line) const;
+
+  const WorkerGroupOptions options_;
+  MembershipOptions membership_;
+  WorkerGate gate_;
   std::unique_ptr<ControlServer> server_;
-  std::vector<std::unique_ptr<ChildProcess>> children_;
+  std::unique_ptr<WorkerChildren> children_;  // null: remote workers
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
+  uint64_t epoch_ = 0;  // of members_
+  std::shared_ptr<Membership> members_;
+  absl::Status ready_;  // of members_: OK once it can run steps
   bool stopping_ = false;
   std::thread ticker_;
+  std::thread supervisor_;
 };
 
 }  // namespace facet

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
@@ -59,6 +60,7 @@ class WorkerGroupTest : public testing::Test {
     options.worker_argv = {"fake_worker", "worker"};
     options.common.parallelism.tp_size = workers;
     options.join_timeout = absl::Seconds(30);
+    options.recover = false;
     return options;
   }
 
@@ -79,7 +81,7 @@ class WorkerGroupTest : public testing::Test {
       if (plan.slices.empty()) return absl::InvalidArgumentError("empty");
       return absl::OkStatus();
     };
-    return MakeRemoteExecutor(&group.members(), std::move(options));
+    return MakeRemoteExecutor(&group, std::move(options));
   }
 
   static StepPlan Decode(uint64_t step, int sequences = 3) {
@@ -112,7 +114,7 @@ TEST_F(WorkerGroupTest, TwoWorkersRunAThousandSteps) {
                 FakeToken(token.sequence, static_cast<int64_t>(step), 1000));
     }
   }
-  EXPECT_TRUE((*group)->members().health().ok());
+  EXPECT_TRUE((*group)->members()->health().ok());
   EXPECT_TRUE((*group)->Shutdown().ok());
   EXPECT_EQ(executor->Execute(Decode(1001)).status().code(),
             absl::StatusCode::kUnavailable);
@@ -154,7 +156,7 @@ TEST_F(WorkerGroupTest, AKilledWorkerEndsTheStepThatWaitsForIt) {
   ASSERT_TRUE(group.ok()) << group.status();
   const auto executor = MakeExecutor(**group);
   ASSERT_TRUE(executor->Execute(Decode(1)).ok());
-  const auto workers = (*group)->members().registrations();
+  const auto workers = (*group)->members()->registrations();
   std::thread killer([&] {
     absl::SleepFor(absl::Milliseconds(200));
     kill(static_cast<pid_t>(workers[1].pid), SIGKILL);
@@ -167,7 +169,7 @@ TEST_F(WorkerGroupTest, AKilledWorkerEndsTheStepThatWaitsForIt) {
   EXPECT_THAT(Message(status),
               AllOf(HasSubstr("worker 1"), HasSubstr(workers[1].hostname),
                     HasSubstr("killed by signal 9")));
-  EXPECT_EQ((*group)->members().health(), status);
+  EXPECT_EQ((*group)->members()->health(), status);
 
   const absl::Time again = absl::Now();
   EXPECT_EQ(executor->Execute(Decode(3)).status(), status);
@@ -212,7 +214,7 @@ TEST_F(WorkerGroupTest, AWorkerThatDiesVoidsAllUnfinishedSteps) {
   ASSERT_TRUE(group.ok()) << group.status();
   const auto executor = MakeExecutor(**group);
   ASSERT_TRUE(executor->Execute(Decode(1)).ok());
-  const auto workers = (*group)->members().registrations();
+  const auto workers = (*group)->members()->registrations();
   ASSERT_TRUE(executor->Start(Decode(2)).ok());
   ASSERT_TRUE(executor->Start(Decode(3)).ok());
   kill(static_cast<pid_t>(workers[1].pid), SIGKILL);
@@ -268,17 +270,17 @@ TEST_F(WorkerGroupTest, AStepTooLargeForAMessageReachesNoWorker) {
 TEST_F(WorkerGroupTest, AnIdleWorkersDeathShowsInHealth) {
   auto group = Start("", Options(2));
   ASSERT_TRUE(group.ok()) << group.status();
-  const auto workers = (*group)->members().registrations();
+  const auto workers = (*group)->members()->registrations();
   kill(static_cast<pid_t>(workers[0].pid), SIGKILL);
   const absl::Time deadline = absl::Now() + absl::Seconds(10);
   const auto explained = [&] {
-    return absl::StrContains(Message((*group)->members().health()),
+    return absl::StrContains(Message((*group)->members()->health()),
                              "killed by signal 9");
   };
   while (!explained() && absl::Now() < deadline) {
     absl::SleepFor(absl::Milliseconds(5));
   }
-  EXPECT_TRUE(explained()) << (*group)->members().health();
+  EXPECT_TRUE(explained()) << (*group)->members()->health();
 }
 
 TEST_F(WorkerGroupTest, AWorkerThatExitsIsNamedWithItsExitCode) {
@@ -310,7 +312,7 @@ TEST_F(WorkerGroupTest, AStoppedWorkerIsLostAfterTheHeartbeatTimeout) {
   auto group = Start("hang_at_step=1", options);
   ASSERT_TRUE(group.ok()) << group.status();
   const auto executor = MakeExecutor(**group);
-  const auto workers = (*group)->members().registrations();
+  const auto workers = (*group)->members()->registrations();
   kill(static_cast<pid_t>(workers[1].pid), SIGSTOP);
   const absl::Time before = absl::Now();
   const absl::Status status = executor->Execute(Decode(1)).status();
@@ -345,10 +347,10 @@ TEST_F(WorkerGroupTest, AWorkerToldToLeaveSaysSo) {
   ASSERT_TRUE(group.ok()) << group.status();
   const auto executor = MakeExecutor(**group);
   ASSERT_TRUE(executor->Execute(Decode(1)).ok());
-  const auto workers = (*group)->members().registrations();
+  const auto workers = (*group)->members()->registrations();
   kill(static_cast<pid_t>(workers[0].pid), SIGTERM);
   const absl::Time deadline = absl::Now() + absl::Seconds(10);
-  while ((*group)->members().health().ok() && absl::Now() < deadline) {
+  while ((*group)->members()->health().ok() && absl::Now() < deadline) {
     absl::SleepFor(absl::Milliseconds(5));
   }
   EXPECT_THAT(Message(executor->Execute(Decode(2)).status()),
@@ -392,7 +394,7 @@ TEST_F(WorkerGroupTest, NoChildIsLeftBehind) {
   {
     auto group = Start("", Options(2));
     ASSERT_TRUE(group.ok()) << group.status();
-    for (const auto& worker : (*group)->members().registrations()) {
+    for (const auto& worker : (*group)->members()->registrations()) {
       pids.push_back(worker.pid);
     }
   }
@@ -406,7 +408,7 @@ TEST_F(WorkerGroupTest, AChildThatDoesNotLeaveIsKilled) {
   options.leave_grace = options.exit_grace = absl::Milliseconds(500);
   auto group = Start("", options);
   ASSERT_TRUE(group.ok()) << group.status();
-  const auto workers = (*group)->members().registrations();
+  const auto workers = (*group)->members()->registrations();
   kill(static_cast<pid_t>(workers[0].pid), SIGSTOP);
   const absl::Time before = absl::Now();
   EXPECT_FALSE((*group)->Shutdown().ok());
@@ -424,6 +426,41 @@ TEST_F(WorkerGroupTest, APortInUseIsNamed) {
   EXPECT_THAT(Message(status),
               AllOf(HasSubstr(options.control_address), HasSubstr("in use"),
                     Not(HasSubstr("\n"))));
+}
+
+// Rank 1 is killed again and again, rank 0 lives through all of it.
+TEST_F(WorkerGroupTest, EndedChildrenAreStartedAgain) {
+  WorkerGroupOptions options = Options(2);
+  options.recover = true;
+  std::mutex mutex;
+  std::vector<std::string> log;
+  options.report = [&](const std::string& line) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    log.push_back(line);
+  };
+  auto group = Start("", options);
+  ASSERT_TRUE(group.ok()) << group.status();
+  const auto executor = MakeExecutor(**group);
+  const auto first = (*group)->members()->registrations();
+  EXPECT_TRUE(executor->Execute(Decode(1)).ok());
+  for (int round = 0; round < 3; ++round) {
+    SCOPED_TRACE(round);
+    const auto before = (*group)->members()->registrations();
+    kill(static_cast<pid_t>(before[1].pid), SIGKILL);
+    uint64_t step = 2;
+    while (executor->Execute(Decode(step)).ok()) ++step;
+    while (!executor->Resume().ok()) absl::SleepFor(absl::Milliseconds(5));
+    EXPECT_TRUE(executor->Execute(Decode(step)).ok());
+    const auto after = (*group)->members()->registrations();
+    EXPECT_EQ(after[0].pid, first[0].pid);
+    EXPECT_NE(after[1].pid, before[1].pid);
+  }
+  EXPECT_EQ((*group)->world()->epoch, 4u);
+  EXPECT_TRUE((*group)->Shutdown().ok());
+  ASSERT_EQ(log.size(), 6u);
+  EXPECT_THAT(log[0], AllOf(HasSubstr("epoch 1 is lost: worker 1"),
+                            HasSubstr("killed by signal 9")));
+  EXPECT_THAT(log[1], HasSubstr("epoch 2 is ready"));
 }
 
 // Workers that others start. They run on threads of this process.
@@ -490,16 +527,28 @@ TEST_F(RemoteWorkersTest, WorkersMayComeBeforeTheCoordinator) {
   EXPECT_TRUE(two->status.ok()) << two->status;
 }
 
-TEST_F(RemoteWorkersTest, OneWorkerMoreThanThereIsWorkForIsRefused) {
-  const WorkerGroupOptions options = RemoteOptions(1);
-  const auto one = Join(options.control_address);
+TEST_F(RemoteWorkersTest, OneWorkerMoreThanThereIsWorkForTakesALostOnesPlace) {
+  WorkerGroupOptions options = RemoteOptions(1);
+  options.recover = true;
+  FakeWorkerOptions fails;
+  fails.fail_at_step = 2;
+  const auto one = Join(options.control_address, fails);
   auto group = WorkerGroup::Start(options);
   ASSERT_TRUE(group.ok()) << group.status();
   const auto two = Join(options.control_address);
+  while ((*group)->spares() == 0) absl::SleepFor(absl::Milliseconds(5));
+  const auto executor = MakeExecutor(**group);
+  EXPECT_TRUE(executor->Execute(Decode(1)).ok());
+  EXPECT_THAT(Message(executor->Execute(Decode(2)).status()),
+              HasSubstr("a page went bad"));
+  one->thread.join();
+  EXPECT_EQ(one->status.code(), absl::StatusCode::kDataLoss);
+  while (!executor->Resume().ok()) absl::SleepFor(absl::Milliseconds(5));
+  EXPECT_TRUE(executor->Execute(Decode(3)).ok());
+  EXPECT_EQ((*group)->spares(), 0);
+  EXPECT_TRUE((*group)->Shutdown().ok());
   two->thread.join();
-  EXPECT_EQ(two->status.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(Message(two->status), HasSubstr("more workers than work"));
-  EXPECT_TRUE(MakeExecutor(**group)->Execute(Decode(1)).ok());
+  EXPECT_TRUE(two->status.ok()) << two->status;
 }
 
 TEST_F(RemoteWorkersTest, AnotherBuildIsRefusedAndBothAreNamed) {
@@ -565,8 +614,9 @@ TEST_F(RemoteWorkersTest, ACoordinatorThatCannotBeReachedIsNamed) {
               HasSubstr(absl::StrCat("cannot reach coordinator at ", address)));
 }
 
-TEST_F(RemoteWorkersTest, AWorkerLeavesWithAnErrorWhenItsWorldIsLost) {
-  const WorkerGroupOptions options = RemoteOptions(2);
+TEST_F(RemoteWorkersTest, AWorkerComesBackWhenItsWorldIsLost) {
+  WorkerGroupOptions options = RemoteOptions(2);
+  options.recover = true;
   FakeWorkerOptions hangs;
   hangs.hang_at_step = 1;
   hangs.only_rank = 0;
@@ -583,13 +633,19 @@ TEST_F(RemoteWorkersTest, AWorkerLeavesWithAnErrorWhenItsWorldIsLost) {
   auto group = WorkerGroup::Start(options);
   later.join();
   ASSERT_TRUE(group.ok()) << group.status();
-  const absl::Status status =
-      MakeExecutor(**group)->Execute(Decode(1)).status();
+  const auto executor = MakeExecutor(**group);
+  const absl::Status status = executor->Execute(Decode(1)).status();
   EXPECT_THAT(Message(status),
               AllOf(HasSubstr("worker 1"), HasSubstr("a page went bad")));
-  one->thread.join();
-  EXPECT_EQ(one->status.code(), absl::StatusCode::kUnavailable);
-  EXPECT_THAT(Message(one->status), HasSubstr("a page went bad"));
+  EXPECT_EQ(executor->Resume().code(), absl::StatusCode::kUnavailable);
+  const auto three = Join(options.control_address);
+  while (!executor->Resume().ok()) absl::SleepFor(absl::Milliseconds(5));
+  EXPECT_TRUE(executor->Execute(Decode(2)).ok());
+  EXPECT_TRUE((*group)->Shutdown().ok());
+  for (const auto* worker : {&one, &three}) {
+    (*worker)->thread.join();
+    EXPECT_TRUE((*worker)->status.ok()) << (*worker)->status;
+  }
 }
 
 TEST_F(RemoteWorkersTest, TooFewWorkersInTimeAreCounted) {

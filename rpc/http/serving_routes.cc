@@ -25,6 +25,14 @@ HttpResponse FromStatus(const absl::Status& status) {
                                 "\n"));
 }
 
+HttpResponse FromHealth(const absl::Status& status) {
+  if (!absl::IsUnavailable(status)) return FromStatus(status);
+  return Text(200, absl::StrCat("degraded: ",
+                                std::string(status.message().data(),
+                                            status.message().size()),
+                                "\n"));
+}
+
 absl::Status Ask(const std::function<absl::Status()>& question) {
   return question == nullptr ? absl::OkStatus() : question();
 }
@@ -60,7 +68,7 @@ HttpResponse Route(const ServingRoutesOptions& options,
   } else if (request.path == "/cluster" && options.cluster != nullptr) {
     answer = [&] { return ClusterPicture(options.cluster()); };
   } else if (request.path == "/healthz") {
-    answer = [&] { return FromStatus(Ask(options.health)); };
+    answer = [&] { return FromHealth(Ask(options.health)); };
   } else if (request.path == "/readyz") {
     answer = [&] {
       const absl::Status health = Ask(options.health);

@@ -22,8 +22,10 @@ struct ServingRoutesOptions {
   std::function<std::string()> metrics;  // null: 404
   // JSON; null: 404, an empty text: 503, it is not known yet.
   std::function<std::string()> cluster;
-  std::function<absl::Status()> health;  // null: always well
-  std::function<absl::Status()> ready;   // asked when healthy; null: always
+  // Null: always well. UNAVAILABLE: it will be well again by itself, so
+  // /healthz tells of it with 200, lest somebody restarts what recovers.
+  std::function<absl::Status()> health;
+  std::function<absl::Status()> ready;  // asked when healthy; null: always
   std::string version;
   std::string build;
 };

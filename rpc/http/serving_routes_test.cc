@@ -44,6 +44,11 @@ TEST(ServingRoutesTest, HealthAndReadinessTellTheReason) {
   EXPECT_EQ(Ask(handler, "/readyz").body, "shutting down\n");
 
   health = absl::UnavailableError("worker 1 is lost");
+  EXPECT_EQ(Ask(handler, "/healthz").status, 200);
+  EXPECT_EQ(Ask(handler, "/healthz").body, "degraded: worker 1 is lost\n");
+  EXPECT_EQ(Ask(handler, "/readyz").status, 503);
+
+  health = absl::InternalError("worker 1 is lost");
   for (const char* path : {"/healthz", "/readyz"}) {
     EXPECT_EQ(Ask(handler, path).status, 503) << path;
     EXPECT_EQ(Ask(handler, path).body, "worker 1 is lost\n") << path;

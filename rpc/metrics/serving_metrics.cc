@@ -175,6 +175,8 @@ struct ServingMetrics::Series {
   Pool global;
 
   Counter* preemptions;
+  Counter* recoveries;
+  Counter* outage_seconds;
   Counter* prefix_queries;
   Counter* prefix_hits;
   Counter* prompt_tokens;
@@ -248,6 +250,10 @@ void ServingMetrics::Series::AddTokens() {
   preemptions = NewCounter("num_preemptions_total",
                            "Sequences put back into the queue for want of K/V "
                            "pages.");
+  recoveries =
+      NewCounter("recoveries_total", "Times that lost workers were replaced.");
+  outage_seconds =
+      NewCounter("outage_seconds_total", "Time that it took, in all.");
   prefix_queries = NewCounter("prefix_cache_queries_total",
                               "Prompt tokens looked for in the prefix cache.");
   prefix_hits = NewCounter("prefix_cache_hits_total",
@@ -380,6 +386,11 @@ void ServingMetrics::StepDone(const StepRecord& step) {
   Observe(series_->step_seconds[phase], step.duration);
   series_->step_tokens[phase]->Observe(static_cast<double>(tokens));
   series_->iteration_tokens->Observe(static_cast<double>(tokens));
+}
+
+void ServingMetrics::Recovered(absl::Duration outage) {
+  Add(series_->recoveries, 1);
+  series_->outage_seconds->Increment(absl::ToDoubleSeconds(outage));
 }
 
 void ServingMetrics::PrefixLookup(int64_t queried_tokens, int64_t hit_tokens) {

@@ -119,6 +119,9 @@ class ServingMetrics {
   // unavailable, DEADLINE_EXCEEDED deadline, and other.
   void RequestRefused(const absl::Status& why);
 
+  // When the model can run again `outage` after it lost its ranks.
+  void Recovered(absl::Duration outage);
+
   // Of one worker. Ranks outside [0, world_size) are ignored. Workers are up
   // until told otherwise.
   void SetWorkerUp(int rank, bool up);

@@ -38,10 +38,12 @@ absl::Status RunWorker(const WorkerOptions& options) {
   parts.listen = Listen;
   parts.load = [open_device](const RankOptions& options,
                              std::unique_ptr<Communicator> world,
-                             const LoadProgress& progress) {
+                             const LoadProgress& progress,
+                             std::unique_ptr<RankRunner> before) {
     RankOptions placed = options;
     placed.open_device = open_device;
-    return RankRunner::Load(placed, std::move(world), progress);
+    return RankRunner::Load(placed, std::move(world), progress,
+                            std::move(before));
   };
   return RunWorker(options, parts);
 }

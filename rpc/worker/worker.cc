@@ -80,9 +80,18 @@ class Departure {
   WorkerSession* session_ = nullptr;
 };
 
+// It lies with others that the worker's part in a world is over: it may have
+// one in the next.
+bool MayComeBack(const absl::Status& status) {
+  return status.code() == absl::StatusCode::kUnavailable ||
+         status.code() == absl::StatusCode::kDeadlineExceeded;
+}
+
+// One world after the other, over a stream each.
 absl::Status JoinAndServe(const WorkerOptions& options,
                           const WorkerParts& parts, Departure& departure) {
-  const absl::Time deadline = absl::Now() + options.join_timeout;
+  absl::Time deadline = absl::Now() + options.join_timeout;
+  std::unique_ptr<RankRunner> rank;
   WorkerSessionOptions session_options;
   FACET_ASSIGN_OR_RETURN(session_options.registration,
                          DescribeThisWorker(parts));
@@ -101,14 +110,18 @@ absl::Status JoinAndServe(const WorkerOptions& options,
     FACET_ASSIGN_OR_RETURN(CommPort port, parts.listen(host));
     session_options.registration.endpoint = port.endpoint;
 
-    WorkerSession session(link.get(), &parts, session_options);
+    WorkerSession session(link.get(), &parts, session_options, std::move(rank));
     departure.SetSession(&session);
     const absl::Status status = session.Run(std::move(port));
     departure.SetSession(nullptr);
+    if (departure.asked() || !MayComeBack(status)) return status;
+    rank = session.TakeRunner();
+    if (session.accepted()) {
+      deadline = absl::Now() + options.join_timeout;
+      continue;
+    }
     // A coordinator that went away before it said anything may be starting.
-    const bool again = status.code() == absl::StatusCode::kUnavailable &&
-                       !session.accepted() && absl::Now() < deadline;
-    if (!again) return status;
+    if (absl::Now() >= deadline) return status;
     absl::SleepFor(absl::Milliseconds(200));
   }
 }

@@ -13,7 +13,8 @@ namespace facet {
 
 struct WorkerOptions {
   std::string coordinator;  // HOST:PORT
-  // How long to keep trying to reach the coordinator.
+  // How long to keep trying to reach the coordinator, first and whenever the
+  // world this worker was in is lost.
   absl::Duration join_timeout = absl::Minutes(5);
   // Where this machine keeps the model; empty: where the coordinator says.
   std::string model_directory;
@@ -34,8 +35,9 @@ struct WorkerOptions {
 //   INVALID_ARGUMENT     an address that is none; FACET_ISA names nothing
 //   usable DEADLINE_EXCEEDED    "cannot reach coordinator at HOST:PORT"
 //   FAILED_PRECONDITION  the coordinator refuses this worker: the cluster is
-//                        complete, or of another build or numerics mode
-//   UNAVAILABLE          the coordinator was lost
+//                        of another build or numerics mode
+//   RESOURCE_EXHAUSTED   the cluster has all the spare workers it takes
+//   UNAVAILABLE          the coordinator was lost and is not back in time
 //   and those of RankRunner
 absl::Status RunWorker(const WorkerOptions& options);
 

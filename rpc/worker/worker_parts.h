@@ -29,9 +29,11 @@ struct WorkerParts {
   std::function<absl::StatusOr<std::string>()> isa;
   std::function<std::string(const NumericsOptions& numerics)> numerics_mode;
   std::function<absl::StatusOr<CommPort>(const std::string& host)> listen;
+  // `before`: the rank this worker had in the world before, if any, whose
+  // weights stay where they are as far as they serve again.
   std::function<absl::StatusOr<std::unique_ptr<RankRunner>>(
       const RankOptions& options, std::unique_ptr<Communicator> world,
-      const LoadProgress& progress)>
+      const LoadProgress& progress, std::unique_ptr<RankRunner> before)>
       load;
 };
 

@@ -27,17 +27,23 @@ bool IsRequestToLeave(const absl::Status& status) {
 }  // namespace
 
 WorkerSession::WorkerSession(CoordinatorLink* link, const WorkerParts* parts,
-                             WorkerSessionOptions options)
+                             WorkerSessionOptions options,
+                             std::unique_ptr<RankRunner> before)
     : link_(link),
       parts_(parts),
       options_(std::move(options)),
-      heard_(absl::Now()) {}
+      heard_(absl::Now()),
+      before_(std::move(before)) {}
 
 WorkerSession::~WorkerSession() = default;
 
 bool WorkerSession::accepted() const {
   std::lock_guard<std::mutex> lock(mutex_);
   return accepted_;
+}
+
+std::unique_ptr<RankRunner> WorkerSession::TakeRunner() {
+  return runner_ != nullptr ? std::move(runner_) : std::move(before_);
 }
 
 bool WorkerSession::loading() const {
@@ -131,9 +137,19 @@ absl::Status WorkerSession::TakePlace(CommPort port) {
   comm.endpoints = place->endpoints;
   comm.world_key = place->world_key;
   comm.timeout = place->comm_timeout;
-  FACET_ASSIGN_OR_RETURN(std::unique_ptr<Communicator> world,
-                         port.connect(comm));
+  // A peer that is lost before it has come is never connected to.
+  comm.give_up = [this] {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return !lost_.ok() || !leave_.empty();
+  };
+  absl::StatusOr<std::unique_ptr<Communicator>> world = port.connect(comm);
   port.connect = nullptr;  // closes the listener
+  {
+    // What was lost says it better.
+    std::lock_guard<std::mutex> lock(mutex_);
+    FACET_RETURN_IF_ERROR(lost_);
+  }
+  FACET_RETURN_IF_ERROR(world.status());
 
   RankOptions rank;
   rank.model_directory = options_.model_directory.empty()
@@ -150,8 +166,9 @@ absl::Status WorkerSession::TakePlace(CommPort port) {
   const LoadProgress progress = [this](int64_t done, int64_t total) {
     link_->Send(WorkerProgress{done, total});
   };
-  FACET_ASSIGN_OR_RETURN(std::unique_ptr<RankRunner> runner,
-                         parts_->load(rank, std::move(world), progress));
+  FACET_ASSIGN_OR_RETURN(
+      std::unique_ptr<RankRunner> runner,
+      parts_->load(rank, *std::move(world), progress, std::move(before_)));
   {
     std::lock_guard<std::mutex> lock(mutex_);
     loading_ = false;
@@ -282,6 +299,11 @@ void WorkerSession::Lose(const absl::Status& status) {
   if (lost_.ok()) {
     lost_ =
         Annotate(status, over_ ? "the stream is over" : "lost the coordinator");
+    // However a stream breaks and whoever else is to blame, this worker may
+    // have a part in the next world; not so when it cannot read what it is sent.
+    if (!absl::IsInvalidArgument(lost_)) {
+      lost_ = absl::UnavailableError(lost_.message());
+    }
   }
   if (runner_ != nullptr && !over_) runner_->Abort(lost_);
   changed_.notify_all();

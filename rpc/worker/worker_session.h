@@ -1,5 +1,6 @@
-// The worker's side of one stream: takes a place, loads, runs the steps it is
-// sent, leaves. Knows no address, no signal and no gRPC.
+// The worker's side of one stream, which is its part in one world: takes a
+// place, loads, runs the steps it is sent, leaves. Knows no address, no signal
+// and no gRPC.
 #ifndef FACET_RPC_WORKER_WORKER_SESSION_H_
 #define FACET_RPC_WORKER_WORKER_SESSION_H_
 
@@ -35,9 +36,11 @@ struct WorkerSessionOptions {
 // has sent enough: more than pp_size + 1 unfinished steps end the session.
 class WorkerSession {
  public:
-  // `link` and `parts` outlive the session.
+  // `link` and `parts` outlive the session. `before`: the rank of the session
+  // before, if any, for its weights.
   WorkerSession(CoordinatorLink* link, const WorkerParts* parts,
-                WorkerSessionOptions options);
+                WorkerSessionOptions options,
+                std::unique_ptr<RankRunner> before = nullptr);
   ~WorkerSession();
 
   // Returns when the coordinator says so or Leave() was called: OK. Otherwise
@@ -50,6 +53,8 @@ class WorkerSession {
 
   // The coordinator took this worker.
   bool accepted() const;
+  // The rank it had, for the next session; null when it had none. After Run().
+  std::unique_ptr<RankRunner> TakeRunner();
   // A place was given and what it needs is being loaded; Leave() waits for
   // that.
   bool loading() const;
@@ -93,6 +98,7 @@ class WorkerSession {
   std::string leave_;     // why, once asked to
   absl::Status lost_;     // why the stream is over
   absl::Time heard_;
+  std::unique_ptr<RankRunner> before_;
   std::unique_ptr<RankRunner> runner_;  // set once, under mutex_
 };
 

@@ -160,12 +160,13 @@ class WorkerSessionTest : public testing::Test {
 
   void Start(const std::string& fake) {
     parts_ = FakeParts(ParseFakeWorkerOptions(fake));
-    parts_.load = [this, load = parts_.load](
-                      const RankOptions& options,
-                      std::unique_ptr<Communicator> world,
-                      const LoadProgress& progress)
+    parts_.load =
+        [this, load = parts_.load](
+            const RankOptions& options, std::unique_ptr<Communicator> world,
+            const LoadProgress& progress, std::unique_ptr<RankRunner> before)
         -> absl::StatusOr<std::unique_ptr<RankRunner>> {
-      auto runner = load(options, std::move(world), progress);
+      auto runner =
+          load(options, std::move(world), progress, std::move(before));
       if (!runner.ok()) return runner.status();
       return std::make_unique<WatchedRunner>(*std::move(runner), &watch_);
     };

@@ -65,6 +65,9 @@ class Gathering {
       const std::vector<int> missing = Missing();
       if (missing.empty()) return std::move(mesh_);
       if (options_.deadline.passed()) return DidNotCome(missing);
+      if (options_.give_up && options_.give_up()) {
+        return absl::CancelledError("the world is given up");
+      }
       FACET_RETURN_IF_ERROR(StartDueConnections());
       DropStaleAttempts();
       FACET_RETURN_IF_ERROR(PollOnce());
@@ -163,6 +166,9 @@ class Gathering {
 
   absl::Status PollOnce() {
     Deadline wake = options_.deadline;
+    if (options_.give_up) {
+      wake = std::min(wake, Deadline::After(absl::Milliseconds(50)));
+    }
     for (const Retry& retry : retries_) wake = std::min(wake, retry.at);
     for (const auto& attempt : attempts_) {
       wake = std::min(wake, attempt->give_up);

@@ -5,6 +5,7 @@
 #ifndef FACET_RUNTIME_COMM_CONNECT_MESH_H_
 #define FACET_RUNTIME_COMM_CONNECT_MESH_H_
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,8 @@ struct MeshOptions {
   std::vector<bool> needs_data;        // by rank
   std::string world_key;
   Deadline deadline;
+  // Asked about twenty times a second: true ends the gathering. Null: never.
+  std::function<bool()> give_up;
 };
 
 // By rank; the own entries are empty, `data` also where it is not needed.
@@ -32,6 +35,7 @@ struct Mesh {
 //   INVALID_ARGUMENT   an address is malformed
 //   PERMISSION_DENIED  a peer holds another world key
 //   DEADLINE_EXCEEDED  names the ranks that did not come, and why if known
+//   CANCELLED          after give_up
 absl::StatusOr<Mesh> ConnectMesh(const MeshOptions& options, int listener_fd);
 
 }  // namespace facet

@@ -97,7 +97,9 @@ absl::StatusOr<std::unique_ptr<Communicator>> MakeHostCommunicator(
   MeshOptions mesh_options;
   mesh_options.rank = options.rank;
   mesh_options.world_key = options.world_key;
-  mesh_options.deadline = Deadline::After(options.timeout);
+  mesh_options.deadline =
+      Deadline::After(std::min(options.timeout, options.connect_timeout));
+  mesh_options.give_up = options.give_up;
   TransportParts parts;
   for (int rank = 0; rank < size; ++rank) {
     const std::string& address = options.endpoints[rank].address;

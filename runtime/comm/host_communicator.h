@@ -4,6 +4,7 @@
 #ifndef FACET_RUNTIME_COMM_HOST_COMMUNICATOR_H_
 #define FACET_RUNTIME_COMM_HOST_COMMUNICATOR_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -46,16 +47,21 @@ struct HostCommOptions {
   // fresh for every world.
   std::string world_key;
   absl::Duration timeout = absl::Seconds(30);  // of every wait
+  // Of the world's forming, where it is shorter.
+  absl::Duration connect_timeout = absl::Seconds(60);
+  // Asked now and then while peers are missing: true gives the world up.
+  std::function<bool()> give_up;
   // For tests: TCP even between ranks of one machine.
   bool force_tcp = false;
 };
 
 // Connects to all peers and returns once all of them are there, or fails after
-// `timeout`. The listener may be closed afterwards.
+// `connect_timeout`. The listener may be closed afterwards.
 //
 // Errors:
 //   INVALID_ARGUMENT    an option is nonsense; names it
 //   DEADLINE_EXCEEDED   names the ranks that did not come
+//   CANCELLED           after give_up
 //   PERMISSION_DENIED   a peer holds another world_key, or runs as another user
 //                       on this machine
 //   UNAVAILABLE         a peer died or gave up while the world formed

@@ -7,6 +7,10 @@
 
 namespace facet {
 
+absl::Status Executor::Resume() {
+  return absl::FailedPreconditionError("lost ranks are not replaced here");
+}
+
 absl::StatusOr<StepResult> Executor::Execute(const StepPlan& plan) {
   FACET_RETURN_IF_ERROR(Start(plan));
   return Finish();

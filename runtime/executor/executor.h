@@ -25,12 +25,21 @@ class Executor {
   //   INVALID_ARGUMENT  ValidateStepPlan() refuses the plan; nothing ran
   //   UNAVAILABLE       a worker is gone; what the step did is undefined
   // After an error the steps handed over and not finished are void, and so is
-  // what they would have returned.
+  // what they would have returned. After UNAVAILABLE every call fails so, until
+  // Resume() has succeeded.
   virtual absl::Status Start(const StepPlan& plan) = 0;
 
   // Waits for the oldest unfinished step on all ranks and returns what they
   // sampled. REQUIRES: there is one.
   virtual absl::StatusOr<StepResult> Finish() = 0;
+
+  // After UNAVAILABLE: OK once steps can run again, on ranks that remember no
+  // page and no sequence. Does not wait.
+  //
+  // Errors:
+  //   UNAVAILABLE          not yet; the message says what is missing
+  //   FAILED_PRECONDITION  never
+  virtual absl::Status Resume();
 
   // One step, from beginning to end. REQUIRES: none is unfinished.
   absl::StatusOr<StepResult> Execute(const StepPlan& plan);

@@ -87,6 +87,13 @@ FakeExecutor::FakeExecutor(FakeExecutorOptions options)
   Reset();
 }
 
+absl::Status FakeExecutor::Resume() {
+  if (options_.resume == nullptr) return Executor::Resume();
+  const absl::Status status = options_.resume();
+  if (status.ok()) Reset();
+  return status;
+}
+
 void FakeExecutor::Reset() {
   const KvPoolSizes& sizes = options_.pools;
   sliding_.holders.assign(sizes.sliding_pages, 0);

@@ -31,6 +31,8 @@ struct FakeExecutorOptions {
   bool read_everything = true;
   // Runs at the beginning of Start(), which fails with what it returns.
   std::function<absl::Status(const StepPlan&)> before_step;
+  // What Resume() returns; OK also resets. Null: never resumes.
+  std::function<absl::Status()> resume;
 };
 
 // A step runs in Finish(), so the results of those handed over before are not
@@ -61,6 +63,8 @@ class FakeExecutor : public Executor {
   // something else than their sequence begins with, tables that do not reach
   // the slice's end, gaps, too many tokens, steps out of order.
   absl::StatusOr<StepResult> Finish() override;
+
+  absl::Status Resume() override;
 
   KvPoolSizes pools() const override { return options_.pools; }
   int stages() const override { return options_.stages; }

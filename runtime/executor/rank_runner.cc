@@ -28,6 +28,11 @@ absl::Span<uint8_t> Bytes(std::vector<int32_t>& tokens) {
                         tokens.size() * sizeof(int32_t));
 }
 
+bool SamePlan(const ParallelismOptions& a, const ParallelismOptions& b) {
+  return a.pp_size == b.pp_size && a.tp_size == b.tp_size &&
+         a.ep_size == b.ep_size && a.stage_layers == b.stage_layers;
+}
+
 class RankRunnerImpl : public RankRunner {
  public:
   RankRunnerImpl(const RankOptions& options,
@@ -36,7 +41,8 @@ class RankRunnerImpl : public RankRunner {
         world_(std::move(world)),
         pool_(options.num_threads, options.cpus) {}
 
-  absl::Status Load(const LoadProgress& progress) {
+  absl::Status Load(const LoadProgress& progress,
+                    std::unique_ptr<RankRunner> before) {
     FACET_RETURN_IF_ERROR(ActiveIsaStatus().status());
     FACET_ASSIGN_OR_RETURN(config_, ReadModelConfig(options_.model_directory));
     FACET_ASSIGN_OR_RETURN(plan_,
@@ -52,19 +58,13 @@ class RankRunnerImpl : public RankRunner {
           absl::StrCat("page_tokens ", options_.pools.page_tokens,
                        ": must be a multiple of 32, such as 32 or 64"));
     }
-    FACET_ASSIGN_OR_RETURN(std::unique_ptr<Checkpoint> checkpoint,
-                           Checkpoint::Open(options_.model_directory));
-    FACET_ASSIGN_OR_RETURN(weights_, SliceWeights(config_, plan_, options_.rank,
-                                                  std::move(checkpoint)));
-    if (options_.open_device == nullptr) {
-      FACET_RETURN_IF_ERROR(
-          Prefault(weights_.ranges, options_.num_threads, progress));
+    std::unique_ptr<Checkpoint> checkpoint;
+    if (auto* rank = dynamic_cast<RankRunnerImpl*>(before.get())) {
+      TakeOver(*rank, &checkpoint);
     }
-    if (options_.check_weights) {
-      FACET_RETURN_IF_ERROR(CheckFinite(weights_, options_.num_threads));
-    }
-    if (options_.open_device != nullptr) {
-      FACET_RETURN_IF_ERROR(LoadDevice(progress));
+    before = nullptr;  // its pages, before new ones are had
+    if (weights_.layers.empty()) {
+      FACET_RETURN_IF_ERROR(LoadWeights(std::move(checkpoint), progress));
     }
     FACET_ASSIGN_OR_RETURN(
         kv_cache_,
@@ -153,6 +153,55 @@ class RankRunnerImpl : public RankRunner {
 
   BackendLimits DeviceLimits() const {
     return LimitsOf(config_, plan_, options_.rank, options_.max_step_tokens);
+  }
+
+  // The weights of a rank whose world is over, or at least its checkpoint. A
+  // device that holds other weights is let go.
+  void TakeOver(RankRunnerImpl& before,
+                std::unique_ptr<Checkpoint>* checkpoint) {
+    before.DropWorld();
+    const RankOptions& then = before.options_;
+    if (then.model_directory != options_.model_directory) return;
+    if (SamePlan(then.parallelism, options_.parallelism) &&
+        then.rank == options_.rank) {
+      device_ = std::move(before.device_);
+      weights_ = std::move(before.weights_);
+    } else {
+      *checkpoint = std::move(before.weights_.checkpoint);
+    }
+  }
+
+  // All but the weights and where they are.
+  void DropWorld() {
+    sampler_.reset();
+    vocab_group_.reset();
+    memory_.reset();
+    model_.reset();
+    on_device_ = DeviceCommunicators();
+    backend_.reset();
+    kv_cache_.reset();
+    tp_.reset();
+    world_.reset();
+  }
+
+  // `checkpoint`: where it is open already, else null.
+  absl::Status LoadWeights(std::unique_ptr<Checkpoint> checkpoint,
+                           const LoadProgress& progress) {
+    if (checkpoint == nullptr) {
+      FACET_ASSIGN_OR_RETURN(checkpoint,
+                             Checkpoint::Open(options_.model_directory));
+    }
+    FACET_ASSIGN_OR_RETURN(weights_, SliceWeights(config_, plan_, options_.rank,
+                                                  std::move(checkpoint)));
+    if (options_.open_device == nullptr) {
+      FACET_RETURN_IF_ERROR(
+          Prefault(weights_.ranges, options_.num_threads, progress));
+    }
+    if (options_.check_weights) {
+      FACET_RETURN_IF_ERROR(CheckFinite(weights_, options_.num_threads));
+    }
+    if (options_.open_device == nullptr) return absl::OkStatus();
+    return LoadDevice(progress);
   }
 
   // Opens the device, sees whether it is large enough, and brings the weights
@@ -261,9 +310,9 @@ std::string NumericsMode(const NumericsOptions& options, bool on_device) {
 
 absl::StatusOr<std::unique_ptr<RankRunner>> RankRunner::Load(
     const RankOptions& options, std::unique_ptr<Communicator> world,
-    const LoadProgress& progress) {
+    const LoadProgress& progress, std::unique_ptr<RankRunner> before) {
   auto runner = std::make_unique<RankRunnerImpl>(options, std::move(world));
-  FACET_RETURN_IF_ERROR(runner->Load(progress));
+  FACET_RETURN_IF_ERROR(runner->Load(progress, std::move(before)));
   return runner;
 }
 

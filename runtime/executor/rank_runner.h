@@ -50,13 +50,19 @@ class RankRunner {
   // rank's byte ranges into memory and allocates the pools. `world` spans all
   // ranks of the plan.
   //
+  // `before`: a rank that is of no more use, such as one whose world is lost.
+  // Where it was the same rank of the same plan its weights stay in place;
+  // otherwise its mapping of the checkpoint does, and only what is missing is
+  // read. Pages and sequences are gone in any case. May be null.
+  //
   // Errors: those of ReadModelConfig(), ShardPlan::Create(),
   // Checkpoint::Open(); INVALID_ARGUMENT for a missing or misshapen tensor;
   // RESOURCE_EXHAUSTED when the pools cannot be had, or a device has too little
   // memory; those of opening the device.
   static absl::StatusOr<std::unique_ptr<RankRunner>> Load(
       const RankOptions& options, std::unique_ptr<Communicator> world,
-      const LoadProgress& progress);
+      const LoadProgress& progress,
+      std::unique_ptr<RankRunner> before = nullptr);
   virtual ~RankRunner() = default;
 
   // This rank's part of one step. Tokens and log-probabilities come back on the

@@ -38,6 +38,7 @@ class ServedModel {
       const ServedModelOptions& options);
 
   const std::string& grpc() const { return grpc_; }
+  pid_t pid() const { return process_->pid(); }
 
   absl::StatusOr<ServerState> State() const;
 

@@ -158,7 +158,8 @@ WorkerParts FakeParts(const FakeWorkerOptions& options) {
     return port;
   };
   parts.load = [options](const RankOptions& rank, std::unique_ptr<Communicator>,
-                         const LoadProgress& progress)
+                         const LoadProgress& progress,
+                         std::unique_ptr<RankRunner>)
       -> absl::StatusOr<std::unique_ptr<RankRunner>> {
     if (!options.load_error.empty()) {
       return absl::DataLossError(options.load_error);

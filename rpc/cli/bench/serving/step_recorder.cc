@@ -47,6 +47,12 @@ absl::StatusOr<StepResult> StepRecorder::Finish() {
   return result;
 }
 
+absl::Status StepRecorder::Resume() {
+  const absl::Status status = executor_->Resume();
+  if (status.ok()) unfinished_.clear();
+  return status;
+}
+
 std::vector<ServedStep> StepRecorder::Take() {
   const std::lock_guard<std::mutex> lock(mutex_);
   return std::exchange(finished_, {});

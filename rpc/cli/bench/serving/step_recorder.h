@@ -41,6 +41,7 @@ class StepRecorder : public Executor {
 
   absl::Status Start(const StepPlan& plan) override;
   absl::StatusOr<StepResult> Finish() override;
+  absl::Status Resume() override;
   KvPoolSizes pools() const override { return executor_->pools(); }
   int stages() const override { return executor_->stages(); }
 

@@ -1,0 +1,110 @@
+#include "tests/chaos/fault.h"
+
+#include <dirent.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+#ifndef SYS_pidfd_getfd
+#define SYS_pidfd_getfd 438
+#endif
+
+namespace facet {
+namespace {
+
+// The file descriptors of `pid` that are sockets.
+std::vector<int> Sockets(pid_t pid) {
+  const std::string folder = absl::StrCat("/proc/", pid, "/fd");
+  std::vector<int> found;
+  DIR* fds = opendir(folder.c_str());
+  if (fds == nullptr) return found;
+  while (const dirent* entry = readdir(fds)) {
+    char target[64] = "";
+    const std::string path = absl::StrCat(folder, "/", entry->d_name);
+    if (readlink(path.c_str(), target, sizeof(target) - 1) > 0 &&
+        absl::StartsWith(target, "socket:")) {
+      found.push_back(std::atoi(entry->d_name));
+    }
+  }
+  closedir(fds);
+  return found;
+}
+
+// Takes a copy of one of its TCP connections and shuts that down: both ends see
+// it break.
+absl::Status BreakConnection(pid_t pid, std::mt19937_64& random) {
+  const int process = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
+  if (process < 0) return absl::OkStatus();
+  std::vector<int> connections;
+  absl::Status status;
+  for (const int fd : Sockets(pid)) {
+    const int copy = static_cast<int>(syscall(SYS_pidfd_getfd, process, fd, 0));
+    if (copy < 0) {
+      if (errno == EPERM || errno == ENOSYS) {
+        status = absl::PermissionDeniedError(
+            absl::StrCat("pidfd_getfd: ", std::strerror(errno)));
+      }
+      continue;
+    }
+    sockaddr_storage peer = {};
+    socklen_t size = sizeof(peer);
+    if (getpeername(copy, reinterpret_cast<sockaddr*>(&peer), &size) == 0 &&
+        (peer.ss_family == AF_INET || peer.ss_family == AF_INET6)) {
+      connections.push_back(copy);
+    } else {
+      close(copy);
+    }
+  }
+  close(process);
+  if (!connections.empty()) {
+    shutdown(connections[random() % connections.size()], SHUT_RDWR);
+  }
+  for (const int fd : connections) close(fd);
+  return status;
+}
+
+}  // namespace
+
+const char* Name(FaultKind kind) {
+  constexpr const char* kNames[kFaultKinds] = {"kill", "pause", "stall",
+                                               "reset", "leave"};
+  return kNames[static_cast<int>(kind)];
+}
+
+absl::Status Inject(FaultKind kind, pid_t pid, absl::Duration pause,
+                    std::mt19937_64& random) {
+  switch (kind) {
+    case FaultKind::kKill:
+      kill(pid, SIGKILL);
+      return absl::OkStatus();
+    case FaultKind::kPause:
+      kill(pid, SIGSTOP);
+      absl::SleepFor(pause);
+      kill(pid, SIGCONT);
+      return absl::OkStatus();
+    case FaultKind::kStall:
+      kill(pid, SIGSTOP);
+      return absl::OkStatus();
+    case FaultKind::kReset:
+      return BreakConnection(pid, random);
+    case FaultKind::kLeave:
+      kill(pid, SIGTERM);
+      return absl::OkStatus();
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace facet

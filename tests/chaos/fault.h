@@ -1,0 +1,35 @@
+// What can befall a worker process of this machine.
+#ifndef FACET_TESTS_CHAOS_FAULT_H_
+#define FACET_TESTS_CHAOS_FAULT_H_
+
+#include <sys/types.h>
+
+#include <random>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+
+namespace facet {
+
+enum class FaultKind {
+  kKill,   // the process ends at once
+  kPause,  // it stands still for a moment that nobody minds
+  kStall,  // it stands still for good
+  kReset,  // one of its connections breaks
+  kLeave,  // it is asked to leave
+};
+inline constexpr int kFaultKinds = 5;
+
+const char* Name(FaultKind kind);
+
+// Lets `kind` befall `pid`, kPause for `pause`. A process that has gone
+// meanwhile is none's fault.
+//
+// Errors: PERMISSION_DENIED where this system forbids it.
+absl::Status Inject(FaultKind kind, pid_t pid, absl::Duration pause,
+                    std::mt19937_64& random);
+
+}  // namespace facet
+
+#endif  // FACET_TESTS_CHAOS_FAULT_H_
