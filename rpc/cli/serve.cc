@@ -57,6 +57,8 @@ struct ServeFlags {
   std::optional<int> workers_per_pod;
   std::string grace = "30s";
   std::string join_timeout = "5m";
+  TrustFiles trust;
+  bool insecure_control = false;
   std::string heartbeat_interval = "1s";
   std::string heartbeat_timeout = "10s";
   std::string recovery_timeout = "2m";
@@ -208,6 +210,18 @@ absl::StatusOr<EmbeddedModelOptions> MakeOptions(const ServeFlags& flags) {
     return absl::InvalidArgumentError(
         "--heartbeat-timeout: at least three times --heartbeat-interval, which "
         "is at least 10ms");
+  }
+  cluster.trust = flags.trust;
+  FACET_ASSIGN_OR_RETURN(const HostPort control, ParseHostPort(flags.control));
+  if (!IsLoopback(control.host) && flags.trust.empty() &&
+      !flags.insecure_control) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--control: ", flags.control,
+        " can be reached from other machines, and whoever reaches it could "
+        "pass for a worker: give --control-tls-ca, --control-tls-cert and "
+        "--control-tls-key (see "
+        "deploy/certificates), or --insecure-control on a network of your "
+        "own"));
   }
   cluster.report = [](const std::string& line) {
     std::fprintf(
@@ -444,6 +458,17 @@ int RunServe(int argc, char** argv) {
   app->add_option("--grace", flags.grace,
                   "How long to finish what runs when told to stop")
       ->capture_default_str();
+  app->add_option("--control-tls-ca", flags.trust.authority,
+                  "The cluster's authority, a PEM file; with "
+                  "--control-tls-cert and --control-tls-key, and then every "
+                  "worker has to show a certificate "
+                  "of it");
+  app->add_option("--control-tls-cert", flags.trust.certificate,
+                  "The coordinator's certificate");
+  app->add_option("--control-tls-key", flags.trust.key, "And its key");
+  app->add_flag("--insecure-control", flags.insecure_control,
+                "Let workers of other machines join without certificates: "
+                "whoever reaches --control can read prompts and forge answers");
   app->add_option("--heartbeat-interval", flags.heartbeat_interval,
                   "How often workers and coordinator say that they are there")
       ->capture_default_str();

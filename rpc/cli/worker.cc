@@ -56,6 +56,14 @@ absl::Status RunPod(const WorkerFlags& flags, absl::Duration grace) {
     pod.worker_argv.push_back(
         absl::StrCat("--comm-host=", flags.worker.comm_host));
   }
+  const TrustFiles& trust = flags.worker.trust;
+  if (!trust.empty()) {
+    pod.worker_argv.push_back(
+        absl::StrCat("--control-tls-ca=", trust.authority));
+    pod.worker_argv.push_back(
+        absl::StrCat("--control-tls-cert=", trust.certificate));
+    pod.worker_argv.push_back(absl::StrCat("--control-tls-key=", trust.key));
+  }
   return RunWorkerPod(pod);
 }
 
@@ -105,6 +113,13 @@ int RunWorkerVerb(int argc, char** argv) {
   app->add_option("--join-timeout", flags.join_timeout,
                   "How long to keep trying, e.g. 30s or 5m")
       ->capture_default_str();
+  app->add_option(
+      "--control-tls-ca", options.trust.authority,
+      "The cluster's authority, a PEM file; with --control-tls-cert and "
+      "--control-tls-key, and then the coordinator has to show its own");
+  app->add_option("--control-tls-cert", options.trust.certificate,
+                  "This worker's certificate");
+  app->add_option("--control-tls-key", options.trust.key, "And its key");
   app->add_option("--model", options.model_directory,
                   "Where this machine has the model; default: the "
                   "coordinator's path");

@@ -176,7 +176,9 @@ class GrpcControlServer : public ControlServer {
   explicit GrpcControlServer(WorkerEvents* events) : service_(events) {}
   ~GrpcControlServer() override { Shutdown(absl::ZeroDuration()); }
 
-  absl::Status Listen(const std::string& address) {
+  absl::Status Listen(const std::string& address, const TrustFiles& trust) {
+    FACET_ASSIGN_OR_RETURN(const auto credentials,
+                           CoordinatorCredentials(trust));
     const bool local = absl::StartsWith(address, "unix");
     if (!local) FACET_RETURN_IF_ERROR(CheckCanListen(address));
     grpc::ServerBuilder builder;
@@ -184,7 +186,7 @@ class GrpcControlServer : public ControlServer {
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     builder.SetMaxReceiveMessageSize(kMaxWorkerMessageBytes);
     int port = 0;
-    builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
+    builder.AddListeningPort(address, credentials, &port);
     builder.RegisterService(&service_);
     server_ = builder.BuildAndStart();
     if (server_ == nullptr || (port == 0 && !local)) {
@@ -217,9 +219,9 @@ class GrpcControlServer : public ControlServer {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ControlServer>> ControlServer::Start(
-    const std::string& address, WorkerEvents* events) {
+    const std::string& address, WorkerEvents* events, const TrustFiles& trust) {
   auto server = std::make_unique<GrpcControlServer>(events);
-  FACET_RETURN_IF_ERROR(server->Listen(address));
+  FACET_RETURN_IF_ERROR(server->Listen(address, trust));
   return server;
 }
 

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "rpc/control/trust.h"
 #include "rpc/control/worker_link.h"
 
 namespace facet {
@@ -18,9 +19,11 @@ class ControlServer {
   // `events` outlives the server.
   //
   // Errors: INVALID_ARGUMENT for an address that is none, UNAVAILABLE for one
-  // that cannot be listened on, e.g. because its port is in use.
+  // that cannot be listened on, e.g. because its port is in use; those of
+  // CoordinatorCredentials().
   static absl::StatusOr<std::unique_ptr<ControlServer>> Start(
-      const std::string& address, WorkerEvents* events);
+      const std::string& address, WorkerEvents* events,
+      const TrustFiles& trust = {});
   virtual ~ControlServer() = default;
 
   // With the port that was chosen.

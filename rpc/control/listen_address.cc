@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
@@ -33,6 +34,10 @@ absl::StatusOr<HostPort> ParseHostPort(const std::string& address) {
     return malformed();
   }
   return result;
+}
+
+bool IsLoopback(const std::string& host) {
+  return host == "localhost" || host == "::1" || absl::StartsWith(host, "127.");
 }
 
 std::string ToString(const HostPort& address) {

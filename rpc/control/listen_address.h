@@ -21,6 +21,9 @@ struct HostPort {
 absl::StatusOr<HostPort> ParseHostPort(const std::string& address);
 std::string ToString(const HostPort& address);
 
+// Only this machine reaches it.
+bool IsLoopback(const std::string& host);
+
 // OK when a server can listen on `address` now.
 //
 // Errors: INVALID_ARGUMENT for a malformed or unknown host; UNAVAILABLE with

@@ -264,9 +264,7 @@ void Membership::Tick() {
       member.link->Send(Heartbeat{});
     }
   }
-  const bool expects_more =
-      weight_ < Weight::kCause && now - failed_at_ < kExplanationGrace;
-  if (!failure_.ok() && !expects_more && !settled_) {
+  if (!failure_.ok() && !ExpectsMore() && !settled_) {
     settled_ = true;
     CloseAll(failure_);
   }
@@ -424,10 +422,16 @@ absl::StatusOr<StepResult> Membership::FinishStep(absl::Duration timeout) {
                : SettleFailure(lock));
 }
 
+bool Membership::ExpectsMore() const {
+  // Where nobody reports exits, a broken stream is all there will be.
+  const Weight most =
+      options_.exits_are_reported ? Weight::kCause : Weight::kHint;
+  return weight_ < most && options_.clock() - failed_at_ < kExplanationGrace;
+}
+
 absl::Status Membership::SettleFailure(Lock& lock) {
   // Settled elsewhere (Tick) or here, whichever comes first.
-  const absl::Time until = failed_at_ + kExplanationGrace;
-  while (!settled_ && weight_ < Weight::kCause && options_.clock() < until) {
+  while (!settled_ && ExpectsMore()) {
     changed_.wait_for(lock, std::chrono::milliseconds(20));
   }
   if (!settled_) {

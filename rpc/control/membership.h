@@ -164,6 +164,8 @@ class Membership : public WorkerEvents {
   // No step is unfinished any more; returns `status`.
   absl::Status GiveUpSteps(const absl::Status& status);
   void ReportProgress();
+  // A better explanation of the failure may be on its way.
+  bool ExpectsMore() const;
   // Waits until the failure is explained or no explanation can be expected,
   // tells the other workers, and returns it.
   absl::Status SettleFailure(Lock& lock);

@@ -93,6 +93,7 @@ void Fill(const WorkerRegistration& in, v1::WorkerMessage& proto) {
   out.mutable_cpus()->Assign(in.cpus.begin(), in.cpus.end());
   out.set_memory_bytes(in.memory_bytes);
   out.set_pid(in.pid);
+  if (in.held_rank >= 0) out.set_held_rank(in.held_rank);
 }
 
 absl::StatusOr<WorkerRegistration> Parse(const v1::Register& in) {
@@ -122,6 +123,12 @@ absl::StatusOr<WorkerRegistration> Parse(const v1::Register& in) {
   FACET_RETURN_IF_ERROR(
       CheckField(in.pid() >= 0, "pid", in.pid(), "0 or more"));
   out.pid = in.pid();
+  if (in.has_held_rank()) {
+    FACET_RETURN_IF_ERROR(
+        CheckField(in.held_rank() >= 0 && in.held_rank() < kMaxWorldSize,
+                   "held_rank", in.held_rank(), "0 to 65535"));
+    out.held_rank = in.held_rank();
+  }
   return out;
 }
 
@@ -198,6 +205,17 @@ void Fill(const WorkerAssignment& in, v1::CoordinatorMessage& proto) {
   out.mutable_cpus()->Assign(in.cpus.begin(), in.cpus.end());
   out.set_check_weights(in.check_weights);
   out.set_comm_timeout_ms(absl::ToInt64Milliseconds(in.comm_timeout));
+  out.set_heartbeat_interval_ms(
+      absl::ToInt64Milliseconds(in.heartbeat_interval));
+  out.set_heartbeat_timeout_ms(absl::ToInt64Milliseconds(in.heartbeat_timeout));
+}
+
+absl::StatusOr<absl::Duration> ParseDuration(int64_t milliseconds,
+                                             const char* field) {
+  FACET_RETURN_IF_ERROR(
+      CheckField(milliseconds >= 1 && milliseconds <= 86'400'000, field,
+                 milliseconds, "1 to 86400000"));
+  return absl::Milliseconds(milliseconds);
 }
 
 absl::Status ParseParallelism(const v1::Assignment& in,
@@ -267,10 +285,14 @@ absl::StatusOr<WorkerAssignment> Parse(const v1::Assignment& in) {
       CheckField(in.cpus().empty() || in.cpus_size() == in.threads(), "cpus",
                  in.cpus_size(), "no entry or one per thread"));
   out.check_weights = in.check_weights();
-  FACET_RETURN_IF_ERROR(CheckField(
-      in.comm_timeout_ms() >= 1 && in.comm_timeout_ms() <= 86'400'000,
-      "comm_timeout_ms", in.comm_timeout_ms(), "1 to 86400000"));
-  out.comm_timeout = absl::Milliseconds(in.comm_timeout_ms());
+  FACET_ASSIGN_OR_RETURN(
+      out.comm_timeout, ParseDuration(in.comm_timeout_ms(), "comm_timeout_ms"));
+  FACET_ASSIGN_OR_RETURN(
+      out.heartbeat_interval,
+      ParseDuration(in.heartbeat_interval_ms(), "heartbeat_interval_ms"));
+  FACET_ASSIGN_OR_RETURN(
+      out.heartbeat_timeout,
+      ParseDuration(in.heartbeat_timeout_ms(), "heartbeat_timeout_ms"));
   return out;
 }
 

@@ -178,6 +178,8 @@ WorkerAssignment RandomAssignment(Random& random) {
   if (random.Int(0, 1)) out.cpus.assign(out.threads, 3);
   out.check_weights = random.Int(0, 1);
   out.comm_timeout = absl::Milliseconds(random.Int(1, 100000));
+  out.heartbeat_interval = absl::Milliseconds(random.Int(1, 100000));
+  out.heartbeat_timeout = absl::Milliseconds(random.Int(1, 100000));
   return out;
 }
 
@@ -441,6 +443,8 @@ TEST(ControlConvertTest, AssignmentsCrossTheWireUnchanged) {
     EXPECT_EQ(out.cpus, in.cpus);
     EXPECT_EQ(out.check_weights, in.check_weights);
     EXPECT_EQ(out.comm_timeout, in.comm_timeout);
+    EXPECT_EQ(out.heartbeat_interval, in.heartbeat_interval);
+    EXPECT_EQ(out.heartbeat_timeout, in.heartbeat_timeout);
   }
 }
 
@@ -599,6 +603,9 @@ TEST(ControlConvertTest, RefusalOfAnAssignmentNamesTheField) {
       {[](auto& a) { a.set_threads(0); }, "threads"},
       {[](auto& a) { a.mutable_cpus()->Resize(1000, 0); }, "cpus"},
       {[](auto& a) { a.set_comm_timeout_ms(0); }, "comm_timeout_ms"},
+      {[](auto& a) { a.set_heartbeat_interval_ms(-1); },
+       "heartbeat_interval_ms"},
+      {[](auto& a) { a.set_heartbeat_timeout_ms(0); }, "heartbeat_timeout_ms"},
       {[](auto& a) { a.set_world_key(std::string(5000, 'k')); }, "world_key"},
   };
   Random random(1);

@@ -34,6 +34,7 @@ struct WorkerRegistration {
   std::vector<int> cpus;  // that the process may run on
   int64_t memory_bytes = 0;
   int64_t pid = 0;
+  int held_rank = -1;  // whose weights it has; -1: none
 };
 
 // A worker's place and everything it needs to take it.
@@ -51,6 +52,8 @@ struct WorkerAssignment {
   std::vector<int> cpus;  // one per thread; empty: not pinned
   bool check_weights = false;
   absl::Duration comm_timeout = absl::Seconds(30);
+  absl::Duration heartbeat_interval = absl::Seconds(1);
+  absl::Duration heartbeat_timeout = absl::Seconds(10);
 };
 
 struct WorkerProgress {

@@ -112,6 +112,7 @@ class RemoteCluster : public Cluster {
     group.heartbeat_interval = options.heartbeat_interval;
     group.heartbeat_timeout = options.heartbeat_timeout;
     group.report = options.report;
+    if (options.remote_workers) group.trust = options.trust;
     group.load_progress = options.load_progress;
     group.common.model_directory = options.model_directory;
     group.common.parallelism = prepared.plan.options();

@@ -1,5 +1,5 @@
-// A cluster of real workers on a tiny checkpoint. Run with "worker" this binary
-// is one of them, as the facet binary is.
+// A cluster of real workers on a tiny checkpoint, also when one is lost. Run
+// with "worker" this binary is one of them, as the facet binary is.
 #include "rpc/coordinator/cluster.h"
 
 #include <signal.h>

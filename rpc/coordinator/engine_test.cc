@@ -224,7 +224,7 @@ TEST_F(EngineTest, AFailedStepEndsEveryRequestWithItsStatus) {
   engine().Drain(absl::ZeroDuration());
 }
 
-// The ranks are lost at random steps, pages and tables with them.
+// The ranks are lost at random steps, with all their pages and tables.
 TEST_F(EngineTest, AnswersGoOnWithTheNextTokenWhenLostRanksAreReplaced) {
   int losses = 0;
   std::mt19937 fate(11);

@@ -3,17 +3,12 @@
 #include <algorithm>
 #include <string>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
+#include "rpc/control/listen_address.h"
 
 namespace facet {
 namespace {
-
-bool IsLoopback(const std::string& address) {
-  return absl::StartsWith(address, "127.") ||
-         absl::StartsWith(address, "[::1]") || absl::StartsWith(address, "::1");
-}
 
 absl::Status CheckReachable(const std::vector<WorkerRegistration>& workers) {
   const bool one_machine = std::all_of(
@@ -22,7 +17,8 @@ absl::Status CheckReachable(const std::vector<WorkerRegistration>& workers) {
       });
   if (one_machine) return absl::OkStatus();
   for (const WorkerRegistration& worker : workers) {
-    if (!IsLoopback(worker.endpoint.address)) continue;
+    const auto address = ParseHostPort(worker.endpoint.address);
+    if (!address.ok() || !IsLoopback(address->host)) continue;
     return absl::FailedPreconditionError(
         absl::StrCat("worker on ", worker.hostname, " can only be reached at ",
                      worker.endpoint.address,
@@ -49,13 +45,35 @@ std::vector<int> ByMachine(const std::vector<WorkerRegistration>& workers) {
   return order;
 }
 
+// `order` with every worker that has the weights of a rank at that rank, and
+// the others in the places that are left.
+std::vector<int> ByWeights(const std::vector<WorkerRegistration>& workers,
+                           const std::vector<int>& order) {
+  const int count = static_cast<int>(workers.size());
+  std::vector<int> ranks(count, -1);
+  std::vector<bool> placed(count, false);
+  for (int i : order) {
+    const int held = workers[i].held_rank;
+    if (held < 0 || held >= count || ranks[held] >= 0) continue;
+    ranks[held] = i;
+    placed[i] = true;
+  }
+  auto next = order.begin();
+  for (int& rank : ranks) {
+    if (rank >= 0) continue;
+    while (placed[*next]) ++next;
+    rank = *next++;
+  }
+  return ranks;
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<WorkerAssignment>> AssignPlaces(
     const std::vector<WorkerRegistration>& workers,
     const WorkerAssignment& common, int threads_per_worker) {
   FACET_RETURN_IF_ERROR(CheckReachable(workers));
-  const std::vector<int> order = ByMachine(workers);
+  const std::vector<int> order = ByWeights(workers, ByMachine(workers));
   std::vector<WorkerAssignment> places(workers.size(), common);
   std::vector<CommEndpoint> endpoints;
   for (int i : order) endpoints.push_back(workers[i].endpoint);

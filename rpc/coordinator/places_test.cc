@@ -53,6 +53,20 @@ TEST(PlacesTest, WorkersOfOneMachineGetNeighbouringRanks) {
   }
 }
 
+TEST(PlacesTest, AWorkerGetsTheRankWhoseWeightsItHas) {
+  std::vector<WorkerRegistration> workers = {
+      On("a", Cpus(4)), On("a", Cpus(4)), On("a", Cpus(4)), On("a", Cpus(4))};
+  workers[0].held_rank = 3;
+  workers[1].held_rank = 0;
+  workers[2].held_rank = 3;  // another has come first
+  workers[3].held_rank = 9;  // of a larger world
+  std::vector<int> ranks;
+  for (const WorkerAssignment& place : Assign(workers)) {
+    ranks.push_back(place.rank);
+  }
+  EXPECT_THAT(ranks, ElementsAre(3, 0, 1, 2));
+}
+
 TEST(PlacesTest, WorkersDivideTheCpusTheyShareAndArePinned) {
   const auto places = Assign({On("a", Cpus(5)), On("a", Cpus(5))});
   EXPECT_EQ(places[0].threads, 2);

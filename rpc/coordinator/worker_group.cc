@@ -59,8 +59,8 @@ absl::Status WorkerGroup::FormFirst() {
   membership_.load_progress = options_.load_progress;
 
   const std::shared_ptr<Membership> members = Open(1);
-  FACET_ASSIGN_OR_RETURN(
-      server_, ControlServer::Start(options_.control_address, &gate_));
+  FACET_ASSIGN_OR_RETURN(server_, ControlServer::Start(options_.control_address,
+                                                       &gate_, options_.trust));
   ticker_ = std::thread([this] {
     while (SleepFor(options_.heartbeat_interval / 4)) Tick();
   });
@@ -105,6 +105,8 @@ absl::Status WorkerGroup::GivePlaces(Membership& members, uint64_t epoch) {
   WorkerAssignment common = options_.common;
   common.world_key = RandomName();
   common.epoch = epoch;
+  common.heartbeat_interval = options_.heartbeat_interval;
+  common.heartbeat_timeout = options_.heartbeat_timeout;
   FACET_ASSIGN_OR_RETURN(const std::vector<WorkerAssignment> places,
                          AssignPlaces(members.registrations(), common,
                                       options_.threads_per_worker));

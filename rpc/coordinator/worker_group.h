@@ -18,6 +18,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "rpc/control/control_server.h"
+#include "rpc/control/trust.h"
 #include "rpc/control/worker_gate.h"
 #include "rpc/control/world_source.h"
 #include "rpc/convert/control_messages.h"
@@ -33,6 +34,7 @@ struct WorkerGroupOptions {
   // their own each.
   std::string join_token;
   std::string control_address = "127.0.0.1:0";
+  TrustFiles trust;            // of remote workers; children need none
   std::string device = "cpu";  // of children; "cuda": child i on GPU i
   // How a child becomes a worker; "--coordinator=ADDRESS" is appended, and
   // "--device=…" where it is not the processors.

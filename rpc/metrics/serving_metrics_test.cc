@@ -118,6 +118,7 @@ TEST(ServingMetricsTest, StepsCountUnderWhatTheyComputed) {
   EXPECT_EQ(Value(metrics, "generation_tokens_total"), 8);
   EXPECT_EQ(Value(metrics, "num_preemptions_total"), 1);
   EXPECT_EQ(Value(metrics, "recoveries_total"), 0);
+  EXPECT_EQ(Value(metrics, "outage_seconds_total"), 0);
   metrics.Recovered(absl::Milliseconds(250));
   EXPECT_EQ(Value(metrics, "recoveries_total"), 1);
   EXPECT_EQ(Value(metrics, "outage_seconds_total"), 0.25);

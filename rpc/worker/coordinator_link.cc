@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "kernels/base/status_macros.h"
 #include "rpc/convert/control_convert.h"
 #include "rpc/proto/control.grpc.pb.h"
 
@@ -72,16 +73,18 @@ class GrpcCoordinatorLink : public CoordinatorLink {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<CoordinatorLink>> ConnectToCoordinator(
-    const std::string& address, absl::Time deadline,
+    const std::string& address, const TrustFiles& trust, absl::Time deadline,
     const std::function<bool()>& give_up) {
+  FACET_ASSIGN_OR_RETURN(const auto credentials, WorkerCredentials(trust));
   grpc::ChannelArguments arguments;
+  // The certificate is the coordinator's, whatever its address.
+  if (!trust.empty()) arguments.SetSslTargetNameOverride(kCoordinatorName);
   // Workers talk to their coordinator directly, whatever http_proxy says.
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetMaxReceiveMessageSize(kMaxCoordinatorMessageBytes);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
-  auto channel = grpc::CreateCustomChannel(
-      address, grpc::InsecureChannelCredentials(), arguments);
+  auto channel = grpc::CreateCustomChannel(address, credentials, arguments);
   while (true) {
     const absl::Time slice =
         std::min(deadline, absl::Now() + absl::Milliseconds(500));
@@ -89,7 +92,10 @@ absl::StatusOr<std::unique_ptr<CoordinatorLink>> ConnectToCoordinator(
     if (give_up()) return absl::CancelledError("told to leave");
     if (absl::Now() >= deadline) {
       return absl::DeadlineExceededError(
-          absl::StrCat("cannot reach coordinator at ", address));
+          absl::StrCat("cannot reach coordinator at ", address,
+                       trust.empty() ? ""
+                                     : ", or it does not trust this "
+                                       "worker's certificate"));
     }
   }
   return std::make_unique<GrpcCoordinatorLink>(std::move(channel));

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "rpc/control/trust.h"
 #include "rpc/convert/control_messages.h"
 
 namespace facet {
@@ -38,9 +39,9 @@ class CoordinatorLink {
 // early.
 //
 // Errors: DEADLINE_EXCEEDED "cannot reach coordinator at ADDRESS"; CANCELLED
-// after give_up.
+// after give_up; those of WorkerCredentials().
 absl::StatusOr<std::unique_ptr<CoordinatorLink>> ConnectToCoordinator(
-    const std::string& address, absl::Time deadline,
+    const std::string& address, const TrustFiles& trust, absl::Time deadline,
     const std::function<bool()>& give_up);
 
 }  // namespace facet

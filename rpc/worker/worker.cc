@@ -101,7 +101,7 @@ absl::Status JoinAndServe(const WorkerOptions& options,
   while (true) {
     FACET_ASSIGN_OR_RETURN(
         const std::unique_ptr<CoordinatorLink> link,
-        ConnectToCoordinator(options.coordinator, deadline,
+        ConnectToCoordinator(options.coordinator, options.trust, deadline,
                              [&] { return departure.asked(); }));
     std::string host = options.comm_host;
     if (host.empty()) {
@@ -116,6 +116,9 @@ absl::Status JoinAndServe(const WorkerOptions& options,
     departure.SetSession(nullptr);
     if (departure.asked() || !MayComeBack(status)) return status;
     rank = session.TakeRunner();
+    if (session.rank() >= 0) {
+      session_options.registration.held_rank = session.rank();
+    }
     if (session.accepted()) {
       deadline = absl::Now() + options.join_timeout;
       continue;

@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "rpc/control/trust.h"
 #include "rpc/worker/worker_parts.h"
 
 namespace facet {
@@ -16,6 +17,7 @@ struct WorkerOptions {
   // How long to keep trying to reach the coordinator, first and whenever the
   // world this worker was in is lost.
   absl::Duration join_timeout = absl::Minutes(5);
+  TrustFiles trust;
   // Where this machine keeps the model; empty: where the coordinator says.
   std::string model_directory;
   // Numeric address peers reach this worker at; empty: the one it reaches the

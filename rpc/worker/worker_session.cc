@@ -32,6 +32,8 @@ WorkerSession::WorkerSession(CoordinatorLink* link, const WorkerParts* parts,
     : link_(link),
       parts_(parts),
       options_(std::move(options)),
+      heartbeat_interval_(options_.heartbeat_interval),
+      coordinator_timeout_(options_.coordinator_timeout),
       heard_(absl::Now()),
       before_(std::move(before)) {}
 
@@ -126,6 +128,8 @@ absl::Status WorkerSession::TakePlace(CommPort port) {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     loading_ = true;
+    heartbeat_interval_ = place->heartbeat_interval;
+    coordinator_timeout_ = place->heartbeat_timeout;
   }
   if (!place->cpus.empty()) {
     if (options_.own_process) ConfineProcess(place->cpus);
@@ -172,8 +176,10 @@ absl::Status WorkerSession::TakePlace(CommPort port) {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     loading_ = false;
+    heard_ = absl::Now();
     runner_ = std::move(runner);
   }
+  rank_ = rank.rank;
   link_->Send(WorkerReady{});
   return absl::OkStatus();
 }
@@ -199,13 +205,10 @@ absl::Status WorkerSession::RunStep(const StepPlan& plan) {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     if (!lost_.ok()) return lost_;
-    running_ = true;
   }
   absl::StatusOr<StepResult> result = runner_->Run(plan);
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    running_ = false;
-    heard_ = absl::Now();  // of a coordinator that had nothing to say meanwhile
     // An aborted step fails with this reason; the reason says it better.
     if (!result.ok() && !lost_.ok()) return lost_;
   }
@@ -300,7 +303,8 @@ void WorkerSession::Lose(const absl::Status& status) {
     lost_ =
         Annotate(status, over_ ? "the stream is over" : "lost the coordinator");
     // However a stream breaks and whoever else is to blame, this worker may
-    // have a part in the next world; not so when it cannot read what it is sent.
+    // have a part in the next world; not so when it cannot read what it is
+    // sent.
     if (!absl::IsInvalidArgument(lost_)) {
       lost_ = absl::UnavailableError(lost_.message());
     }
@@ -311,13 +315,17 @@ void WorkerSession::Lose(const absl::Status& status) {
 
 void WorkerSession::SendHeartbeats() {
   std::unique_lock<std::mutex> lock(mutex_);
+  absl::Time last = absl::Now();
   while (!over_) {
-    ending_.wait_for(lock,
-                     absl::ToChronoMilliseconds(options_.heartbeat_interval),
+    ending_.wait_for(lock, absl::ToChronoMilliseconds(heartbeat_interval_),
                      [this] { return over_; });
     if (over_ || !lost_.ok()) return;
-    const bool silent = !running_ && !loading_ &&
-                        absl::Now() - heard_ > options_.coordinator_timeout;
+    const absl::Time now = absl::Now();
+    // After a pause of this process itself messages wait unread, and nobody's
+    // silence means anything.
+    if (loading_ || now - last > coordinator_timeout_ / 2) heard_ = now;
+    last = now;
+    const bool silent = now - heard_ > coordinator_timeout_;
     // A result on its way says as much, and may wait for the network.
     const bool speak = !sending_;
     lock.unlock();
@@ -327,7 +335,8 @@ void WorkerSession::SendHeartbeats() {
     if (silent && lost_.ok()) {
       lost_ = absl::UnavailableError(
           absl::StrCat("lost the coordinator: not heard of for ",
-                       absl::FormatDuration(options_.coordinator_timeout)));
+                       absl::FormatDuration(coordinator_timeout_)));
+      if (runner_ != nullptr) runner_->Abort(lost_);
     }
   }
 }

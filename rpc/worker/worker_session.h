@@ -23,8 +23,10 @@ struct WorkerSessionOptions {
   // Replaces the directory the coordinator names, where not empty.
   std::string model_directory;
   bool own_process = false;  // all threads stay on the CPUs of the place
+  // Until there is a place, which says how it is from then on.
   absl::Duration heartbeat_interval = absl::Milliseconds(500);
-  // A coordinator not heard of for so long, while no step runs, is gone.
+  // A coordinator not heard of for so long, but for the time of loading, is
+  // gone.
   absl::Duration coordinator_timeout = absl::Seconds(30);
 };
 
@@ -55,6 +57,8 @@ class WorkerSession {
   bool accepted() const;
   // The rank it had, for the next session; null when it had none. After Run().
   std::unique_ptr<RankRunner> TakeRunner();
+  // That rank's number; -1 when it had none in this session. After Run().
+  int rank() const { return rank_; }
   // A place was given and what it needs is being loaded; Leave() waits for
   // that.
   bool loading() const;
@@ -80,6 +84,8 @@ class WorkerSession {
   const WorkerSessionOptions options_;
 
   mutable std::mutex mutex_;
+  absl::Duration heartbeat_interval_;
+  absl::Duration coordinator_timeout_;
   // One per waiting thread: a step wakes those alone it is for.
   std::condition_variable changed_;       // inbox_, leave_ or lost_
   std::condition_variable result_ready_;  // outbox_ or ran_all_
@@ -93,12 +99,12 @@ class WorkerSession {
   int other_messages_ = 0;  // that came, heartbeats and plans apart
   bool accepted_ = false;
   bool loading_ = false;
-  bool running_ = false;  // a step
-  bool over_ = false;     // Run() is returning
-  std::string leave_;     // why, once asked to
-  absl::Status lost_;     // why the stream is over
+  bool over_ = false;  // Run() is returning
+  std::string leave_;  // why, once asked to
+  absl::Status lost_;  // why the stream is over
   absl::Time heard_;
   std::unique_ptr<RankRunner> before_;
+  int rank_ = -1;                       // of runner_; of the caller's thread
   std::unique_ptr<RankRunner> runner_;  // set once, under mutex_
 };
 

@@ -1,5 +1,5 @@
-// A session alone: its link to the coordinator is a fake, and so is what it
-// runs.
+// A session alone: its link to the coordinator is a fake, and so are the steps
+// that it runs.
 #include "rpc/worker/worker_session.h"
 
 #include <condition_variable>
@@ -181,6 +181,7 @@ class WorkerSessionTest : public testing::Test {
     WorkerAssignment place;
     place.parallelism.pp_size = stages;
     place.rank = stages - 1;  // where tokens are drawn
+    place.heartbeat_timeout = absl::Minutes(10);
     coordinator_.Say(place);
     ASSERT_EQ(coordinator_.Await<WorkerReady>(1).size(), 1u);
   }

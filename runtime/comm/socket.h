@@ -19,6 +19,11 @@ absl::StatusOr<UniqueFd> StartConnect(const std::string& address);
 // Sends small messages at once. Failure only costs time, so there is no error.
 void SetNoDelay(int fd);
 
+// A connection whose peer's machine or link is dead breaks within some ten
+// seconds, also while nothing is sent. A slow peer's does not: its kernel
+// answers for it.
+void NoticeDeadPeers(int fd);
+
 // "host:port", with brackets around an IPv6 host.
 std::string JoinHostPort(const std::string& host, int port);
 

@@ -116,6 +116,7 @@ class Chaos {
     std::discrete_distribution<int> kinds({50, 15, 10, 15, 10});
     auto kind = static_cast<FaultKind>(kinds(random_));
     const pid_t victim = workers[random_() % workers.size()];
+    FACET_ASSIGN_OR_RETURN(const ServerState before, server_.State());
     const absl::Time start = absl::Now();
     {
       const std::lock_guard<std::mutex> lock(mutex_);
@@ -133,7 +134,7 @@ class Chaos {
       ++overlapped_;
       return absl::OkStatus();
     }
-    FACET_RETURN_IF_ERROR(AwaitMended(kind, start));
+    FACET_RETURN_IF_ERROR(AwaitMended(kind, start, before.recoveries));
     absl::SleepFor(options_.most_between * (random_() % 1000) / 1000);
     absl::Duration recovery;
     {
@@ -150,19 +151,19 @@ class Chaos {
     return absl::OkStatus();
   }
 
-  // Tokens that were on their way may come yet: the stream has gone on once
-  // some come after a silence, or after a while.
-  absl::Status AwaitMended(FaultKind kind, absl::Time start) {
-    const bool silent = kind != FaultKind::kPause;
-    const absl::Time at_most = start + absl::Seconds(2);
-    absl::Time seen = start;
-    while (true) {
-      FACET_RETURN_IF_ERROR(AwaitEvent(seen));
-      const std::lock_guard<std::mutex> lock(mutex_);
-      const bool gap = longest_gap_ > absl::Milliseconds(60);
-      if (gap || !silent || last_event_ > at_most) return absl::OkStatus();
-      seen = last_event_;
+  // Waits until the server has recovered and tokens come again. A connection
+  // that breaks may be one that nobody misses.
+  absl::Status AwaitMended(FaultKind kind, absl::Time start,
+                           double recoveries) {
+    const absl::Time give_up =
+        start +
+        (kind == FaultKind::kReset ? absl::Seconds(3) : options_.patience);
+    while (kind != FaultKind::kPause && absl::Now() < give_up) {
+      FACET_ASSIGN_OR_RETURN(const ServerState state, server_.State());
+      if (state.recoveries > recoveries) break;
+      absl::SleepFor(absl::Milliseconds(10));
     }
+    return AwaitEvent(absl::Now());
   }
 
   void Report() {

@@ -106,6 +106,7 @@ absl::StatusOr<ServerState> ParseMetrics(const std::string& text) {
                          Sum(text, "facet:num_preemptions_total"));
   FACET_ASSIGN_OR_RETURN(state.prefix_hits,
                          Sum(text, "facet:prefix_cache_hits_total"));
+  FACET_ASSIGN_OR_RETURN(state.recoveries, Sum(text, "facet:recoveries_total"));
   FACET_ASSIGN_OR_RETURN(state.aborted, Sum(text, "facet:request_success_total",
                                             "finished_reason=\"abort\""));
   return state;

@@ -28,6 +28,7 @@ struct ServerState {
   double used_pages = 0;  // of both pools
   double preemptions = 0;
   double prefix_hits = 0;
+  double recoveries = 0;
   double aborted = 0;  // requests that ended because nobody wants them
 };
 
