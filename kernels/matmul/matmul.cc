@@ -126,6 +126,9 @@ void RunGated(const MatmulVariant& variant, const Block& block,
       part.x_rows = args.x_rows + m;
     } else {
       part.x = args.x + m * args.x_stride;
+      if (args.x_rounded != nullptr) {
+        part.x_rounded = args.x_rounded + m * args.x_rounded_stride;
+      }
     }
     float* gate = args.y + m * args.y_stride;
     part.w = args.w;

@@ -153,13 +153,19 @@ INSTANTIATE_TEST_SUITE_P(AllVariants, MatmulTest,
                          });
 
 TEST(MatmulDispatchTest, GatedProductsAreTheirPartsOneAfterAnother) {
-  for (int64_t m : {1, 5, 64, 200}) {
+  for (const auto [m, bf16_inputs] : {std::pair<int64_t, bool>{1, false},
+                                      {5, false},
+                                      {64, false},
+                                      {200, false},
+                                      {5, true},
+                                      {200, true}}) {
     const Problem gate(m, 530, 96, DType::kBF16, 4);
     const Problem up(m, 530, 96, DType::kBF16, 5);
     ThreadPool pool(3);
     std::vector<float> want, other, got;
     MatmulArgs parts[] = {gate.Args(want), up.Args(other)};
     parts[1].x = gate.x.data();
+    for (MatmulArgs& part : parts) part.bf16_inputs = bf16_inputs;
     Matmul(parts, pool);
     GatedGeluArgs gelu;
     gelu.rows = m;
@@ -169,8 +175,9 @@ TEST(MatmulDispatchTest, GatedProductsAreTheirPartsOneAfterAnother) {
     GatedGelu(gelu, pool);
     MatmulArgs args = gate.Args(got);
     args.up = up.w_bf16.data();
+    args.bf16_inputs = bf16_inputs;
     Matmul(absl::MakeConstSpan(&args, 1), pool);
-    EXPECT_EQ(got, want) << m;
+    EXPECT_EQ(got, want) << m << (bf16_inputs ? ", rounded" : "");
   }
 }
 
