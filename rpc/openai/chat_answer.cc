@@ -6,9 +6,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "rpc/openai/answer_end.h"
 #include "rpc/openai/answer_json.h"
 #include "rpc/openai/answer_reader.h"
-#include "rpc/openai/api_error.h"
 #include "rpc/openai/random_id.h"
 #include "rpc/openai/server_events.h"
 
@@ -105,31 +105,13 @@ class ChatAnswer : public AnswerWriter {
   }
 
   void End() override {
-    call_->NoteUsage(usage_.prompt_tokens, usage_.completion_tokens);
-    if (!fields_.stream) {
-      call_->RespondJson(Whole());
-      return;
-    }
-    std::string events;
-    if (fields_.include_usage || fields_.return_timings) {
-      ApiJson chunk = Head("chat.completion.chunk");
-      chunk["choices"] = ApiJson::array();
-      if (fields_.include_usage) chunk["usage"] = UsageJson(usage_);
-      if (fields_.return_timings) chunk["timings"] = call_->TimingsJson();
-      events += DataEvent(chunk);
-    }
-    call_->Send(events + kDoneEvent);
-    call_->Finish();
+    EndAnswer(
+        fields_, usage_, Head("chat.completion.chunk"),
+        [this] { return Whole(); }, call_.get());
   }
 
   void Fail(const absl::Status& status) override {
-    if (!fields_.stream) {
-      call_->Fail(status);
-      return;
-    }
-    call_->NoteError(status);
-    call_->Send(DataEvent(ErrorBody(ErrorOf(status))));
-    call_->Finish();
+    FailAnswer(fields_.stream, status, call_.get());
   }
 
  private:

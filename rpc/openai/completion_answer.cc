@@ -4,9 +4,9 @@
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "rpc/openai/answer_end.h"
 #include "rpc/openai/answer_json.h"
 #include "rpc/openai/answer_reader.h"
-#include "rpc/openai/api_error.h"
 #include "rpc/openai/completion_logprobs.h"
 #include "rpc/openai/random_id.h"
 #include "rpc/openai/server_events.h"
@@ -114,31 +114,12 @@ class CompletionAnswer : public AnswerWriter {
   }
 
   void End() override {
-    call_->NoteUsage(usage_.prompt_tokens, usage_.completion_tokens);
-    if (!fields_.stream) {
-      call_->RespondJson(Whole());
-      return;
-    }
-    std::string events;
-    if (fields_.include_usage || fields_.return_timings) {
-      ApiJson chunk = Head();
-      chunk["choices"] = ApiJson::array();
-      if (fields_.include_usage) chunk["usage"] = UsageJson(usage_);
-      if (fields_.return_timings) chunk["timings"] = call_->TimingsJson();
-      events += DataEvent(chunk);
-    }
-    call_->Send(events + kDoneEvent);
-    call_->Finish();
+    EndAnswer(
+        fields_, usage_, Head(), [this] { return Whole(); }, call_.get());
   }
 
   void Fail(const absl::Status& status) override {
-    if (!fields_.stream) {
-      call_->Fail(status);
-      return;
-    }
-    call_->NoteError(status);
-    call_->Send(DataEvent(ErrorBody(ErrorOf(status))));
-    call_->Finish();
+    FailAnswer(fields_.stream, status, call_.get());
   }
 
  private:
