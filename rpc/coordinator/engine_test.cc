@@ -90,6 +90,24 @@ class EngineTest : public testing::Test {
     return outcome;
   }
 
+  // So many requests with prompts and lengths of all kinds, all at once.
+  std::vector<std::pair<GenerateRequest, std::shared_ptr<Outcome>>>
+  SubmitRandom(int count) {
+    std::mt19937 random(3);
+    std::vector<std::pair<GenerateRequest, std::shared_ptr<Outcome>>> all;
+    for (int i = 0; i < count; ++i) {
+      GenerateRequest request;
+      request.prompt.resize(1 + random() % 40);
+      for (int32_t& id : request.prompt) id = random() % model_.vocab_size;
+      request.max_tokens = 1 + random() % 30;
+      all.emplace_back(std::move(request), std::make_shared<Outcome>());
+      const auto id = Submit(all.back().first, all.back().second);
+      EXPECT_TRUE(id.ok()) << id.status();
+      if (!id.ok()) all.back().second->ended.set_value();
+    }
+    return all;
+  }
+
   std::vector<int32_t> AnswerAlone(std::vector<int32_t> tokens,
                                    int64_t count) const {
     const size_t prompt = tokens.size();
@@ -114,16 +132,7 @@ GenerateRequest Prompt(std::vector<int32_t> tokens, int64_t max_tokens) {
 }
 
 TEST_F(EngineTest, ManyRequestsAtOnceGetTheTokensTheyWouldGetAlone) {
-  std::mt19937 random(3);
-  std::vector<std::pair<GenerateRequest, std::shared_ptr<Outcome>>> all;
-  for (int i = 0; i < 60; ++i) {
-    std::vector<int32_t> prompt(1 + random() % 40);
-    for (int32_t& id : prompt) id = random() % model_.vocab_size;
-    all.emplace_back(Prompt(prompt, 1 + random() % 30),
-                     std::make_shared<Outcome>());
-    ASSERT_TRUE(Submit(all.back().first, all.back().second).ok());
-  }
-  for (auto& [request, outcome] : all) {
+  for (auto& [request, outcome] : SubmitRandom(60)) {
     outcome->ended.get_future().wait();
     const auto expected = AnswerAlone(request.prompt, request.max_tokens);
     EXPECT_EQ(outcome->tokens, expected);
@@ -240,16 +249,7 @@ TEST_F(EngineTest, AnswersGoOnWithTheNextTokenWhenLostRanksAreReplaced) {
     if (++asked % 3 != 0) return absl::UnavailableError("nobody came yet");
     return absl::OkStatus();
   };
-  std::mt19937 random(3);
-  std::vector<std::pair<GenerateRequest, std::shared_ptr<Outcome>>> all;
-  for (int i = 0; i < 30; ++i) {
-    std::vector<int32_t> prompt(1 + random() % 40);
-    for (int32_t& id : prompt) id = random() % model_.vocab_size;
-    all.emplace_back(Prompt(prompt, 1 + random() % 30),
-                     std::make_shared<Outcome>());
-    ASSERT_TRUE(Submit(all.back().first, all.back().second).ok());
-  }
-  for (auto& [request, outcome] : all) {
+  for (auto& [request, outcome] : SubmitRandom(30)) {
     outcome->ended.get_future().wait();
     EXPECT_EQ(outcome->tokens, AnswerAlone(request.prompt, request.max_tokens));
     EXPECT_EQ(outcome->finish, FinishReason::kLength) << outcome->status;
