@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -245,23 +246,28 @@ class Grpc(unittest.TestCase):
     def endless(self):
         return self.options(text="Hello", max_tokens=100000, ignore_eos=True)
 
-    def running(self):
-        """Requests that the server says are running."""
+    def requests(self, state):
+        """How many the server says are `state`: running or waiting."""
         import http.client
         connection = http.client.HTTPConnection(self.server.http, timeout=60)
         connection.request("GET", "/metrics")
         text = connection.getresponse().read().decode()
         connection.close()
         (line,) = [one for one in text.splitlines()
-                   if one.startswith("facet:num_requests_running")]
+                   if one.startswith(f"facet:num_requests_{state}")]
         return float(line.split()[-1])
 
-    def until_idle(self):
+    def until(self, state, count):
+        found = None
         for _ in range(ATTEMPTS):
-            if self.running() == 0:
+            found = self.requests(state)
+            if found == count:
                 return
             time.sleep(0.1)
-        self.fail("requests go on without their clients")
+        self.fail(f"{found} requests are {state}, not {count}")
+
+    def until_idle(self):
+        self.until("running", 0)
 
     def test_a_deadline_ends_the_request_in_the_server_too(self):
         call = self.stub.Generate(self.endless(), timeout=1.0)
@@ -277,31 +283,37 @@ class Grpc(unittest.TestCase):
         call.cancel()
         self.until_idle()
 
+    def endless_reader(self):
+        """A request that goes on until it is cancelled, and is read."""
+        call = self.stub.Generate(self.endless())
+
+        def read():
+            try:
+                for _ in call:
+                    pass
+            except grpc.RpcError:
+                pass
+
+        threading.Thread(target=read, daemon=True).start()
+        return call
+
     def test_a_full_queue_says_when_to_come_back(self):
         calls = []
-        refusal = None
-        for _ in range(12):
-            call = self.stub.Generate(self.endless())
-            calls.append(call)
-            if len(calls) <= 4:
-                next(call)  # it runs
-                continue
-            if len(calls) > 8:
-                try:
-                    next(call)
-                except grpc.RpcError as error:
-                    refusal = error
-                    break
+        for state in ("running", "waiting"):
+            for count in range(1, 5):
+                calls.append(self.endless_reader())
+                self.until(state, count)
+        refusal = self.refused(grpc.StatusCode.RESOURCE_EXHAUSTED,
+                               lambda: self.stub.Generate(self.endless()))
         for call in calls:
             call.cancel()
-        self.assertIsNotNone(refusal)
-        self.assertEqual(refusal.code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
         retry = error_details_pb2.RetryInfo.FromString(
             details(refusal)["RetryInfo"])
         self.assertGreater(retry.retry_delay.seconds * 10 ** 9 +
                            retry.retry_delay.nanos, 0)
         self.assertIn("grpc-retry-pushback-ms",
                       dict(refusal.trailing_metadata()))
+        self.until("waiting", 0)
         self.until_idle()
 
     def raw(self, method, request):
