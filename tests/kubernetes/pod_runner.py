@@ -475,6 +475,7 @@ class Cluster:
 
 def main():
     import kustomize
+    from cluster_secrets import cluster_secrets
     reason = why_not() if not os.environ.get(INSIDE) else None
     if reason:
         sys.exit(f"pod_runner: {reason}")
@@ -483,8 +484,7 @@ def main():
     image = Image(os.path.abspath(sys.argv[2]), ["/usr/bin/facet"])
     images = {container["image"]: image for workload in workloads(resources)
               for container in workload.spec["containers"]}
-    cluster = Cluster(resources, images,
-                      {"facet-join-token": {"token": "test"}})
+    cluster = Cluster(resources, images, cluster_secrets())
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     try:
         cluster.start()

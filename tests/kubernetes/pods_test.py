@@ -21,6 +21,7 @@ sys.path.insert(0, HERE)
 
 import kustomize  # noqa: E402  (they lie beside this file)
 import pod_runner  # noqa: E402
+from cluster_secrets import cluster_secrets  # noqa: E402
 from health_client import is_serving  # noqa: E402
 from workloads import by_kind, workloads  # noqa: E402
 
@@ -36,6 +37,8 @@ FIRST_KEY = "sk-the-first-of-two-keys"
 SECOND_KEY = "sk-the-second-of-two-keys"
 QUESTION = ["--prompt=The weather in Lisbon is", "--max-tokens=24",
             "--temperature=0", "--json"]
+LONG_QUESTION = ["--prompt=Facet", "--max-tokens=4000", "--ignore-eos",
+                 "--temperature=0.7", "--seed=5", "--json"]
 
 
 def ask(address, *flags):
@@ -62,13 +65,19 @@ class Pods(unittest.TestCase):
         subprocess.run([sys.executable, BUILD_IMAGE, "--facet", FACET,
                         "--model", MODEL, "--root-folder", root], check=True)
         cls.image = pod_runner.Image(root, ["/usr/bin/facet"])
-        alone = subprocess.run([FACET, "generate", "--model", MODEL, *QUESTION],
-                               capture_output=True, check=True, timeout=TIMEOUT)
-        cls.expected = tokens(alone)
+        cls.expected = cls.alone(QUESTION)
+        cls.secrets = cluster_secrets()
 
     @classmethod
     def tearDownClass(cls):
         cls.folder.cleanup()
+
+    @staticmethod
+    def alone(flags):
+        """What one process answers."""
+        return tokens(subprocess.run(
+            [FACET, "generate", "--model", MODEL, *flags], capture_output=True,
+            check=True, timeout=TIMEOUT))
 
     def cluster(self, overlay, change=None, components=(), secrets=None):
         resources = kustomize.render_with(
@@ -80,18 +89,26 @@ class Pods(unittest.TestCase):
                   for workload in workloads(resources)
                   for container in workload.spec["containers"]}
         cluster = pod_runner.Cluster(
-            resources, images, {"facet-join-token": {"token": "a secret"},
-                                **(secrets or {})})
+            resources, images, {**self.secrets, **(secrets or {})})
         self.addCleanup(cluster.close)
         return cluster
 
+    @staticmethod
+    def address(cluster, port):
+        """Where the service is; waits where a busy machine made probes late."""
+        cluster.wait("an endpoint", lambda: cluster.endpoints("facet-api", port),
+                     TIMEOUT)
+        for address in cluster.endpoints("facet-api", port):
+            return address
+        return Pods.address(cluster, port)
+
     def serves(self, cluster):
-        (address, *_) = cluster.endpoints("facet-api", "grpc")
+        address = self.address(cluster, "grpc")
         done = ask(address)
         self.assertEqual(done.returncode, 0, done.stderr.decode() +
                          cluster.logs())
         self.assertEqual(tokens(done), self.expected)
-        (http, *_) = cluster.endpoints("facet-api", "http")
+        http = self.address(cluster, "http")
         models = json.loads(self.get(f"http://{http}/v1/models"))
         self.assertEqual(models["data"][0]["id"], "facet-demo")
 
@@ -137,20 +154,32 @@ class Pods(unittest.TestCase):
         self.assertEqual(status["Uid"].split()[0],
                          str(cluster.user(65532)))
 
-        # A worker that vanishes with its node: not ready, then another takes
-        # its place at another address.
+        # A worker vanishes with its node in the middle of an answer: not ready,
+        # then another takes its place at another address, and the answer is
+        # what it would have been.
+        address = self.address(cluster, "grpc")
+        answers = []
+        client = threading.Thread(
+            target=lambda: answers.append(ask(address, *LONG_QUESTION)))
+        client.start()
+        cluster.wait("it answers", lambda: self.running(address) > 0, TIMEOUT)
         worker.kill()
         cluster.wait("the leader notices",
                      lambda: not is_serving(leader.ip, 8003, "readiness", 10),
                      TIMEOUT)
+        self.assertEqual(answers, [])
         again = cluster.start_pod("facet-0-1")
         self.assertNotEqual(again.ip, worker.ip)
+        client.join()
+        self.assertEqual(answers[0].returncode, 0,
+                         answers[0].stderr.decode() + cluster.logs())
+        self.assertEqual(tokens(answers[0]), self.alone(LONG_QUESTION))
         cluster.wait_until_ready()
         self.serves(cluster)
 
         # Deleted while it answers, again and again: every answer that was begun
         # ends as it should, until requests are refused.
-        (address,) = cluster.endpoints("facet-api", "grpc")
+        address = self.address(cluster, "grpc")
         answers = []
 
         def keep_asking():
@@ -200,7 +229,8 @@ class Pods(unittest.TestCase):
         cluster = self.cluster("cpu-lws", two_groups)
         cluster.start()
         cluster.wait_until_ready()
-        self.assertEqual(len(cluster.endpoints("facet-api", "grpc")), 2)
+        cluster.wait("both groups serve", lambda: len(
+            cluster.endpoints("facet-api", "grpc")) == 2, TIMEOUT)
         rolled = threading.Event()
         failures = []
         asked = [0]

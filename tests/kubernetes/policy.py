@@ -8,6 +8,8 @@ from workloads import by_kind, flags_of, seconds, toml, workloads
 
 LEAVE_SECONDS = 16  # what Cluster::Shutdown() may take
 COMPONENT = "app.kubernetes.io/component"
+READ_ONLY = ("model", "config", "access", "coordinator-certificate",
+             "worker-certificate")
 UNITS = {"": 1, "m": 1e-3, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 
@@ -47,14 +49,16 @@ def _check_pod(workload, privileged, errors):
         for mount in container.get("volumeMounts", []):
             if mount["name"] not in names:
                 found.append(f"mounts {mount['name']}, which is no volume")
-            if (mount["name"] in ("model", "config", "access") and
-                    not mount.get("readOnly")):
+            if (mount["name"] in READ_ONLY and not mount.get("readOnly")):
                 found.append(f"may write to {mount['name']}")
         _check_time_to_leave(spec, container, found)
         errors.extend(f"{container['name']}: {one}" for one in found)
 
 
 def _check_container(container, privileged, errors):
+    for flag in container.get("args", []):
+        if flag.startswith("--insecure"):
+            errors.append(f"says {flag}")
     security = container.get("securityContext", {})
     if security.get("allowPrivilegeEscalation") is not False:
         errors.append("may gain privileges")
