@@ -347,6 +347,7 @@ absl::Status Serve(ServeFlags flags) {
   FACET_ASSIGN_OR_RETURN(model, EmbeddedModel::Start(options));
   InferenceServiceOptions service;
   service.keeper = keeper.get();
+  service.spans = spans.get();
   FACET_ASSIGN_OR_RETURN(
       const auto server,
       InferenceServer::Start(flags.grpc, &model->front_door(), service, tls));

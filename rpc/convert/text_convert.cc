@@ -250,6 +250,7 @@ void AppendToProto(const TextEvent& event, bool logprobs,
   usage->set_prompt_tokens(event.usage.prompt_tokens);
   usage->set_cached_tokens(event.usage.cached_tokens);
   usage->set_completion_tokens(event.usage.completion_tokens);
+  usage->set_queue_seconds(event.usage.queue_s);
   usage->set_first_token_seconds(event.usage.first_token_s);
   usage->set_tokens_per_second(event.usage.tokens_per_s);
 }
@@ -280,6 +281,7 @@ TextEvent FromProto(const v1::GenerateResponse& response) {
   event.usage.prompt_tokens = response.usage().prompt_tokens();
   event.usage.cached_tokens = response.usage().cached_tokens();
   event.usage.completion_tokens = response.usage().completion_tokens();
+  event.usage.queue_s = response.usage().queue_seconds();
   event.usage.first_token_s = response.usage().first_token_seconds();
   event.usage.tokens_per_s = response.usage().tokens_per_second();
   return event;

@@ -81,6 +81,7 @@ struct Usage {
   int64_t prompt_tokens = 0;
   int64_t cached_tokens = 0;  // of these, found in the prefix cache
   int64_t completion_tokens = 0;
+  double queue_s = 0;        // from the request's arrival until it was computed
   double first_token_s = 0;  // from the request's arrival
   double tokens_per_s = 0;   // after the first token
 };

@@ -19,6 +19,8 @@
 #include "rpc/coordinator/retry_after.h"
 #include "rpc/openai/tool_call_form.h"
 #include "rpc/proto/inference.grpc.pb.h"
+#include "rpc/trace/call_spans.h"
+#include "rpc/trace/trace_context.h"
 
 namespace facet {
 namespace {
@@ -44,6 +46,57 @@ size_t UnreadBytes(const TextEvent& event) {
   return bytes;
 }
 
+absl::string_view Metadata(const grpc::CallbackServerContext* context,
+                           const char* key) {
+  const auto found = context->client_metadata().find(key);
+  if (found == context->client_metadata().end()) return "";
+  return absl::string_view(found->second.data(), found->second.size());
+}
+
+// A call's place in a trace, from its arrival to its end.
+class CallTrace {
+ public:
+  // Tells the client where it stands, as HTTP does. `method`: "Chat".
+  CallTrace(grpc::CallbackServerContext* context, const char* method,
+            SpanSink* sink)
+      : sink_(sink) {
+    const auto parent = ParseTraceParent(Metadata(context, "traceparent"));
+    span_.context = NewSpan(parent);
+    if (parent.has_value()) span_.parent_id = parent->span_id;
+    span_.name = absl::StrCat("facet.v1.Inference/", method);
+    span_.serves = true;
+    span_.start = absl::Now();
+    context->AddInitialMetadata("traceresponse",
+                                FormatTraceParent(span_.context));
+  }
+
+  void Note(const TextEvent& event) {
+    if (event.finish == FinishReason::kNone) return;
+    times_.Note(event.usage);
+    prompt_tokens_ = event.usage.prompt_tokens;
+    completion_tokens_ += event.usage.completion_tokens;
+  }
+
+  void End(const grpc::Status& status) {
+    if (sink_ == nullptr || !span_.context.sampled) return;
+    span_.end = absl::Now();
+    span_.error = status.ok() ? "" : status.error_message();
+    span_.attributes = {
+        {"rpc.system", "grpc"},
+        {"rpc.grpc.status_code", static_cast<int64_t>(status.error_code())},
+        {"gen_ai.usage.input_tokens", prompt_tokens_},
+        {"gen_ai.usage.output_tokens", completion_tokens_}};
+    TellSpans(std::move(span_), times_, sink_);
+  }
+
+ private:
+  SpanSink* const sink_;
+  Span span_;
+  CallTimes times_;
+  int64_t prompt_tokens_ = 0;
+  int64_t completion_tokens_ = 0;
+};
+
 // A request that was understood, and how its answers are told.
 template <typename Response>
 struct Work {
@@ -63,16 +116,19 @@ class AnswerWriter : public grpc::ServerWriteReactor<Response> {
   // `pass` is kept as long as the request runs; null where none is needed.
   AnswerWriter(grpc::CallbackServerContext* context,
                const FrontDoor* front_door,
-               const InferenceServiceOptions& options,
+               const InferenceServiceOptions& options, const char* method,
                std::shared_ptr<const DoorPass> pass,
                absl::StatusOr<Work<Response>> work)
       : engine_(&front_door->engine()),
         options_(options),
-        pass_(std::move(pass)) {
+        pass_(std::move(pass)),
+        trace_(context, method, options.spans) {
     const absl::StatusOr<uint64_t> id = Submit(front_door, std::move(work));
     if (!id.ok()) {
       TellWait(id.status(), context);
-      this->Finish(ToGrpc(id.status()));
+      const grpc::Status refusal = ToGrpc(id.status());
+      trace_.End(refusal);
+      this->Finish(refusal);
       return;
     }
     // gRPC calls nothing of this before the constructor has returned; the
@@ -124,6 +180,7 @@ class AnswerWriter : public grpc::ServerWriteReactor<Response> {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       unread_bytes_ += UnreadBytes(event);
+      trace_.Note(event);
       if (unread_bytes_ > options_.max_unread_bytes && !too_slow_) {
         too_slow_ = true;
         if (id_.has_value()) engine_->Cancel(*id_);
@@ -158,6 +215,7 @@ class AnswerWriter : public grpc::ServerWriteReactor<Response> {
     } else if (ended_) {
       next.finish = finishing_ = true;
       next.status = ToGrpc(too_slow_ ? TooSlow() : final_status_);
+      trace_.End(next.status);
     }
     return next;
   }
@@ -177,6 +235,7 @@ class AnswerWriter : public grpc::ServerWriteReactor<Response> {
   Engine* const engine_;
   const InferenceServiceOptions options_;
   const std::shared_ptr<const DoorPass> pass_;
+  CallTrace trace_;
   std::function<void(const TextEvent& event, Response* response)> append_;
 
   std::mutex mutex_;
@@ -205,13 +264,13 @@ class InferenceService : public v1::Inference::CallbackService {
       grpc::CallbackServerContext* context,
       const v1::GenerateRequest* request) override {
     return Answer<v1::GenerateResponse>(
-        context, [&] { return Prepare(FromProto(*request)); });
+        context, "Generate", [&] { return Prepare(FromProto(*request)); });
   }
 
   grpc::ServerWriteReactor<v1::ChatResponse>* Chat(
       grpc::CallbackServerContext* context,
       const v1::ChatRequest* request) override {
-    return Answer<v1::ChatResponse>(context,
+    return Answer<v1::ChatResponse>(context, "Chat",
                                     [&] { return PrepareChat(*request); });
   }
 
@@ -254,17 +313,18 @@ class InferenceService : public v1::Inference::CallbackService {
   }
 
  private:
-  // `prepare` gives the work of a call that may come in.
+  // `prepare` gives the work of a call of `method` that may come in.
   template <typename Response, typename Preparation>
   grpc::ServerWriteReactor<Response>* Answer(
-      grpc::CallbackServerContext* context, const Preparation& prepare) {
+      grpc::CallbackServerContext* context, const char* method,
+      const Preparation& prepare) {
     std::shared_ptr<const DoorPass> pass;
     const auto admit_and_prepare = [&]() -> absl::StatusOr<Work<Response>> {
       FACET_RETURN_IF_ERROR(Admit(context, &pass));
       return prepare();
     };
     absl::StatusOr<Work<Response>> work = admit_and_prepare();
-    return new AnswerWriter<Response>(context, front_door_, options_,
+    return new AnswerWriter<Response>(context, front_door_, options_, method,
                                       std::move(pass), std::move(work));
   }
 
@@ -301,18 +361,12 @@ class InferenceService : public v1::Inference::CallbackService {
     return request.sampling.logprobs || request.sampling.top_logprobs > 0;
   }
 
-  static absl::string_view Authorization(
-      const grpc::CallbackServerContext* context) {
-    const auto found = context->client_metadata().find("authorization");
-    if (found == context->client_metadata().end()) return "";
-    return absl::string_view(found->second.data(), found->second.size());
-  }
-
   absl::Status Admit(const grpc::CallbackServerContext* context,
                      std::shared_ptr<const DoorPass>* pass) const {
     if (options_.keeper == nullptr) return absl::OkStatus();
     FACET_ASSIGN_OR_RETURN(
-        *pass, options_.keeper->Admit(Authorization(context), absl::Now()));
+        *pass, options_.keeper->Admit(Metadata(context, "authorization"),
+                                      absl::Now()));
     return absl::OkStatus();
   }
 
@@ -320,7 +374,7 @@ class InferenceService : public v1::Inference::CallbackService {
   absl::Status CheckKey(const grpc::CallbackServerContext* context) const {
     return options_.keeper == nullptr
                ? absl::OkStatus()
-               : options_.keeper->Check(Authorization(context));
+               : options_.keeper->Check(Metadata(context, "authorization"));
   }
 
   static absl::Status Annotated(const absl::Status& status,

@@ -9,6 +9,7 @@
 
 #include "rpc/access/door_keeper.h"
 #include "rpc/coordinator/front_door.h"
+#include "rpc/trace/span_exporter.h"
 
 namespace facet {
 
@@ -18,6 +19,8 @@ struct InferenceServiceOptions {
   size_t max_unread_bytes = size_t{1} << 20;
   // Asked about every call; null: everybody may. Outlives the service.
   DoorKeeper* keeper = nullptr;
+  // Gets the spans of Generate and Chat; null: nobody does. Outlives it too.
+  SpanSink* spans = nullptr;
 };
 
 // `front_door` outlives the service. Every stream ends by its last event, so

@@ -212,6 +212,7 @@ Usage LiveRequest::UsageOf(const Answer& answer, absl::Time now) const {
   usage.cached_tokens = std::max<int64_t>(cached_, 0);
   usage.completion_tokens = answer.tokens;
   if (answer.tokens == 0) return usage;
+  usage.queue_s = absl::ToDoubleSeconds(scheduled_ - arrival_);
   usage.first_token_s = absl::ToDoubleSeconds(answer.first_token - arrival_);
   const double after = absl::ToDoubleSeconds(now - answer.first_token);
   if (answer.tokens > 1 && after > 0) {

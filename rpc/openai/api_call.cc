@@ -1,6 +1,5 @@
 #include "rpc/openai/api_call.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -53,25 +52,12 @@ ApiCall::~ApiCall() {
   record_.gone = !finished_;
   if (record_.status == 0) record_.status = 499;
   log_->Write(record_);
-  if (spans_ != nullptr && trace_.sampled) TellSpans(end);
+  if (spans_ != nullptr && trace_.sampled) {
+    TellSpans(SpanOf(end), times_, spans_);
+  }
 }
 
-void ApiCall::TellSpans(absl::Time end) {
-  const auto child = [this](const char* name, absl::Duration from,
-                            absl::Duration to) {
-    Span span;
-    span.context = NewSpan(trace_);
-    span.parent_id = trace_.span_id;
-    span.name = name;
-    span.start = arrival_ + from;
-    span.end = arrival_ + to;
-    spans_->Add(std::move(span));
-  };
-  if (first_token_s_ > 0) {
-    const absl::Duration first = absl::Seconds(first_token_s_);
-    child("first token", absl::ZeroDuration(), first);
-    if (decode_s_ > 0) child("decode", first, first + absl::Seconds(decode_s_));
-  }
+Span ApiCall::SpanOf(absl::Time end) const {
   Span span;
   span.context = trace_;
   if (parent_.has_value()) span.parent_id = parent_->span_id;
@@ -90,7 +76,7 @@ void ApiCall::TellSpans(absl::Time end) {
     span.attributes.emplace_back("gen_ai.usage.output_tokens",
                                  record_.completion_tokens);
   }
-  spans_->Add(std::move(span));
+  return span;
 }
 
 void ApiCall::AddHeaders(HttpResponse* response) const {
@@ -173,23 +159,15 @@ void ApiCall::NoteUsage(int64_t prompt_tokens, int64_t completion_tokens) {
 
 void ApiCall::NoteTimes(const Usage& usage) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (usage.first_token_s <= 0) return;
-  first_token_s_ = first_token_s_ > 0
-                       ? std::min(first_token_s_, usage.first_token_s)
-                       : usage.first_token_s;
-  tokens_per_s_ += usage.tokens_per_s;
-  if (usage.tokens_per_s > 0) {
-    decode_s_ =
-        std::max(decode_s_, static_cast<double>(usage.completion_tokens - 1) /
-                                usage.tokens_per_s);
-  }
+  times_.Note(usage);
 }
 
 ApiJson ApiCall::TimingsJson() {
   const std::lock_guard<std::mutex> lock(mutex_);
   ApiJson json;
-  json["first_token_ms"] = 1000 * first_token_s_;
-  json["tokens_per_second"] = tokens_per_s_;
+  json["queue_ms"] = 1000 * times_.queue_s;
+  json["first_token_ms"] = 1000 * times_.first_token_s;
+  json["tokens_per_second"] = times_.tokens_per_s;
   json["total_ms"] = absl::ToDoubleMilliseconds(absl::Now() - arrival_);
   return json;
 }

@@ -18,6 +18,7 @@
 #include "rpc/http/http_exchange.h"
 #include "rpc/openai/access_log.h"
 #include "rpc/openai/api_json.h"
+#include "rpc/trace/call_spans.h"
 #include "rpc/trace/span_exporter.h"
 #include "rpc/trace/trace_context.h"
 
@@ -59,14 +60,14 @@ class ApiCall {
   void NoteUsage(int64_t prompt_tokens, int64_t completion_tokens);
   // Of one answer of the call, once it has ended.
   void NoteTimes(const Usage& usage);
-  // {"first_token_ms", "tokens_per_second", "total_ms"} so far.
+  // {"queue_ms", "first_token_ms", "tokens_per_second", "total_ms"} so far.
   ApiJson TimingsJson();
   // See HttpExchange.
   void OnGone(std::function<void()> callback);
 
  private:
   void AddHeaders(HttpResponse* response) const;
-  void TellSpans(absl::Time end);
+  Span SpanOf(absl::Time end) const;
 
   const std::shared_ptr<HttpExchange> exchange_;
   AccessLog* const log_;
@@ -80,9 +81,7 @@ class ApiCall {
 
   std::mutex mutex_;
   AccessRecord record_;
-  double first_token_s_ = 0;  // of the first answer to begin; 0: none did
-  double decode_s_ = 0;       // of the longest answer behind its first token
-  double tokens_per_s_ = 0;   // of all answers together
+  CallTimes times_;
   bool finished_ = false;
 };
 

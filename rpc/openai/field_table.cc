@@ -106,8 +106,8 @@ Fields Completions() {
       {"prompt_logprobs", H, "", "0 to 64 alternatives per prompt token"},
       {"return_token_ids", H, "", "`prompt_token_ids` and `token_ids`"},
       {"return_timings", H, "",
-       "Facet's own: `timings` with `first_token_ms`, `tokens_per_second`, "
-       "`total_ms`; in a stream beside the last usage"},
+       "Facet's own: `timings` with `queue_ms`, `first_token_ms`, "
+       "`tokens_per_second`, `total_ms`; in a stream beside the last usage"},
       {"return_tokens_as_token_ids", H, "",
        "log-probabilities name tokens as `token_id:ID`"},
       {"response_format", H, "", "`text`, `json_object` or `json_schema`"},

@@ -269,6 +269,17 @@ class Grpc(unittest.TestCase):
     def until_idle(self):
         self.until("running", 0)
 
+    def test_a_call_says_where_it_stands_in_a_trace(self):
+        trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+        call = self.stub.Generate(
+            self.options(text="Facet is", max_tokens=2), timeout=120,
+            metadata=[("traceparent", f"00-{trace}-00f067aa0ba902b7-01")])
+        list(call)
+        version, same, span, flags = dict(
+            call.initial_metadata())["traceresponse"].split("-")
+        self.assertEqual((version, same, flags), ("00", trace, "01"))
+        self.assertNotEqual(span, "00f067aa0ba902b7")
+
     def test_a_deadline_ends_the_request_in_the_server_too(self):
         call = self.stub.Generate(self.endless(), timeout=1.0)
         error = self.refused(grpc.StatusCode.DEADLINE_EXCEEDED, lambda: call)

@@ -1175,6 +1175,7 @@ def timings(client, items):
     plain = StdlibClient(client.address)
     body = greedy(max_tokens=8, ignore_eos=True, return_timings=True)
     whole = plain.chat(**body)["timings"]
+    assert 0 <= whole["queue_ms"] <= whole["first_token_ms"], whole
     assert 0 < whole["first_token_ms"] <= whole["total_ms"], whole
     assert whole["tokens_per_second"] > 0, whole
     *_, last = plain.chat_stream(**body)
