@@ -80,6 +80,7 @@ class EngineImpl : public Engine {
         metrics_(metrics),
         scheduler_(MakeLimits(*model, *executor, limits)) {
     if (tokenizer != nullptr) forms_.emplace(tokenizer);
+    ShowQueue();  // the pages are told before the first step
     thread_ = std::thread([this] { Run(); });
   }
 

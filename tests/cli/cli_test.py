@@ -335,6 +335,11 @@ class Answers(Files):
             self.assertTrue(ready.startswith("ready http="), ready)
             address = ready.split("grpc=")[1].split()[0]
             http = ready.split("http=")[1].split()[0]
+            with urllib.request.urlopen(f"http://{http}/metrics",
+                                        timeout=TIMEOUT) as answer:
+                self.assertRegex(answer.read(),
+                                 rb'kv_pages{.*state="free".*} [1-9]',
+                                 "before anything was asked")
             served = self.generate("--server", address, "--tokens", self.tokens)
             self.assertEqual(served["outputs"], embedded["outputs"])
             bad = facet("generate", "--server", address, "--prompt=")
