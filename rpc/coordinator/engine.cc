@@ -156,7 +156,7 @@ class EngineImpl : public Engine {
         std::move(request), std::move(callback), tokenizer_,
         forms_.has_value() ? &*forms_ : nullptr, metrics_, now);
     const int answers = incoming.request->answers();
-    FACET_RETURN_IF_ERROR(scheduler_.Check(incoming.request->Sequence(0)));
+    FACET_RETURN_IF_ERROR(incoming.request->CheckWith(scheduler_));
 
     const std::lock_guard<std::mutex> lock(mutex_);
     FACET_RETURN_IF_ERROR(refusal_);

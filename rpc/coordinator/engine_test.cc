@@ -487,6 +487,31 @@ TEST_F(EngineTest, AThoughtEndsWithItsBudgetWithAndWithoutAGrammar) {
   }
 }
 
+TEST_F(EngineTest, AnAnswerBegunElsewhereGoesOnWithItsNextToken) {
+  const auto grammar = CompileRegex("([a-z]{2,5} ){3,9}", GrammarLimits());
+  ASSERT_TRUE(grammar.ok()) << grammar.status();
+  for (const bool with_grammar : {false, true}) {
+    GenerateRequest request = Prompt({1, 2, 3, 4, 5}, 24);
+    if (with_grammar) request.grammar = *grammar;
+    const auto whole = Run(request);
+    ASSERT_GT(whole->tokens.size(), 4u);
+    std::string text;
+    for (size_t cut = 0; cut < whole->tokens.size(); ++cut) {
+      request.drawn = {{whole->tokens.begin(), whole->tokens.begin() + cut}};
+      const auto rest = Run(request);
+      std::vector<int32_t> joined = request.drawn[0];
+      joined.insert(joined.end(), rest->tokens.begin(), rest->tokens.end());
+      EXPECT_EQ(joined, whole->tokens) << cut;
+      EXPECT_EQ(rest->finish, whole->finish);
+      EXPECT_TRUE(absl::EndsWith(whole->text, rest->text)) << rest->text;
+    }
+  }
+  GenerateRequest request = Prompt({1, 2, 3, 4, 5}, 3);
+  request.drawn = {{7, 8, 9}};
+  const auto none_left = Submit(request, std::make_shared<Outcome>());
+  EXPECT_EQ(none_left.status().code(), absl::StatusCode::kInvalidArgument);
+}
+
 TEST_F(EngineTest, DrainEndsWhatRunsAndTakesNothingNew) {
   auto outcome = std::make_shared<Outcome>();
   ASSERT_TRUE(Submit(Prompt({1}, 100), outcome).ok());

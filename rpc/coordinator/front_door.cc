@@ -70,6 +70,7 @@ absl::StatusOr<GenerateRequest> FrontDoor::Prepare(
     }
   }
   FACET_ASSIGN_OR_RETURN(result.grammar, grammars_.Get(request.format));
+  result.format = request.format;
   result.max_thought_tokens = request.max_thought_tokens;
   result.sampling = ResolveSampling(request.sampling, model_->defaults);
   result.logit_bias = request.sampling.logit_bias;

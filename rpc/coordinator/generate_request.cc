@@ -108,6 +108,9 @@ absl::Status CheckAnswers(const GenerateRequest& request) {
       (request.best_of < request.n || request.best_of > kMaxAnswers)) {
     return OutOfRange("best_of", request.best_of, "n to 64");
   }
+  if (request.drawn.size() > static_cast<size_t>(request.n)) {
+    return OutOfRange("drawn: answers", request.drawn.size(), "0 to n");
+  }
   if (request.prompt_logits && (request.n > 1 || request.best_of > 1)) {
     return OutOfRange("n", request.n, "1 where logits are wanted");
   }

@@ -32,12 +32,16 @@ struct GenerateRequest {
   // What an answer must look like; null: anything. Thoughts are free, and an
   // answer may begin with one where the flag says so.
   GrammarPtr grammar;
+  OutputFormat format;  // what `grammar` was made from
   bool may_think = false;
   // Thoughts end after so many tokens; -1: no limit.
   int64_t max_thought_tokens = -1;
   int priority = 0;  // lower is more urgent, -100 to 100
   absl::Time deadline = absl::InfiniteFuture();
   std::string cache_salt;
+  // By answer: tokens that were drawn and shown elsewhere. The answer goes on
+  // behind them; events have what is new. None where best_of exceeds n.
+  std::vector<std::vector<int32_t>> drawn;
 };
 
 // What happened since the last event of the same answer.

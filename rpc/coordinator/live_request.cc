@@ -47,11 +47,41 @@ LiveRequest::LiveRequest(GenerateRequest request, Callback callback,
                           request_.may_think, std::move(budget));
     }
   }
+  for (size_t i = 0; i < request_.drawn.size(); ++i) {
+    TakeDrawn(answers_[i], request_.drawn[i]);
+  }
+}
+
+void LiveRequest::TakeDrawn(Answer& answer,
+                            const std::vector<int32_t>& tokens) {
+  for (const int32_t token : tokens) {
+    ++answer.tokens;
+    answer.first_token = answer.last_token = arrival_;
+    if (!answer.stream.has_value()) continue;
+    const PartKind before = answer.stream->kind();
+    std::string shown;
+    std::vector<AnswerPart> parts;
+    answer.stream->Push(token, answer.tokens > request_.min_tokens, &shown,
+                        &parts);
+    // What breaks the form did not come from it; its next mask says so.
+    Follow(answer, token, before).IgnoreError();
+  }
+}
+
+absl::Status LiveRequest::CheckWith(const Scheduler& scheduler) const {
+  const size_t different = std::max<size_t>(1, request_.drawn.size());
+  for (size_t i = 0; i < different; ++i) {
+    FACET_RETURN_IF_ERROR(scheduler.Check(Sequence(static_cast<int>(i))));
+  }
+  return absl::OkStatus();
 }
 
 SequenceRequest LiveRequest::Sequence(int index) const {
   SequenceRequest sequence;
   sequence.prompt = request_.prompt;
+  if (index < static_cast<int>(request_.drawn.size())) {
+    sequence.drawn = request_.drawn[index];
+  }
   sequence.sampling = request_.sampling;
   sequence.sampling.seed = AnswerSeed(request_.sampling.seed, index);
   sequence.sampling.logprob |= holds();

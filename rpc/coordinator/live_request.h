@@ -38,6 +38,9 @@ class LiveRequest {
   // What the scheduler is asked for answer `index`.
   SequenceRequest Sequence(int index) const;
 
+  // Whether `scheduler` can run every answer: see Scheduler::Check().
+  absl::Status CheckWith(const Scheduler& scheduler) const;
+
   // Where answer `index` stands in its form, and in which kind of text; null
   // where it has none.
   const OutputForm* form(int index) const;
@@ -71,6 +74,8 @@ class LiveRequest {
   bool masked() const {
     return request_.grammar != nullptr || request_.max_thought_tokens >= 0;
   }
+  // `tokens` were shown elsewhere.
+  void TakeDrawn(Answer& answer, const std::vector<int32_t>& tokens);
   void Count(Answer& answer, const SampledToken& token, absl::Time now);
   // Moves the grammar on. What it says may end the answer.
   absl::Status Follow(Answer& answer, int32_t token, PartKind before);

@@ -33,7 +33,17 @@ absl::Status CheckPrompt(const SequenceRequest& request,
                   " is out of range, the vocabulary has ids 0 to ",
                   limits.vocab_size - 1);
   }
-  const auto length = static_cast<int64_t>(request.prompt.size());
+  for (const int32_t id : request.drawn) {
+    if (id >= 0 && id < limits.vocab_size) continue;
+    return Refuse("drawn: token id ", id, " is out of range, the vocabulary ",
+                  "has ids 0 to ", limits.vocab_size - 1);
+  }
+  const auto drawn = static_cast<int64_t>(request.drawn.size());
+  if (drawn > 0 && drawn >= request.max_tokens) {
+    return Refuse("drawn: ", drawn, " tokens of max_tokens ",
+                  request.max_tokens, " leave none to draw");
+  }
+  const auto length = static_cast<int64_t>(request.prompt.size()) + drawn;
   if (length > limits.max_positions) {
     return Refuse("prompt: ", length, " tokens, but the model's context is ",
                   limits.max_positions);

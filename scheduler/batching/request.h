@@ -13,6 +13,9 @@ namespace facet {
 
 struct SequenceRequest {
   std::vector<int32_t> prompt;
+  // What was drawn for it elsewhere: the next token comes behind these. Less
+  // than max_tokens, and no stop id.
+  std::vector<int32_t> drawn;
   SamplingParams sampling;
   // 0: nothing is drawn, only what is wanted of the prompt comes back.
   int64_t max_tokens = 1;

@@ -52,6 +52,11 @@ void Scheduler::Add(SequenceId id, SequenceRequest request) {
       sequence->order.arrival + kPriorityStride * request.priority;
   sequence->prompt_length = static_cast<int64_t>(request.prompt.size());
   sequence->tokens = std::move(request.prompt);
+  if (!request.drawn.empty()) {
+    sequence->tokens.insert(sequence->tokens.end(), request.drawn.begin(),
+                            request.drawn.end());
+    sequence->rows_told = sequence->prompt_length;
+  }
   // The last token of an answer is never fed back, so it takes no position.
   request.max_tokens = std::min<int64_t>(
       request.max_tokens, MostPositions() - sequence->prompt_length + 1);

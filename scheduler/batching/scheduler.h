@@ -95,7 +95,8 @@ class Scheduler {
   //
   // Errors: INVALID_ARGUMENT for an empty prompt, a token id out of range,
   // max_tokens below 1 (0 when rows of the prompt are wanted), another value
-  // out of range, or a prompt that the context or the KV memory cannot hold.
+  // out of range, or a prompt that the context or the KV memory cannot hold,
+  // with what was drawn for it elsewhere.
   absl::Status Check(const SequenceRequest& request) const;
 
   // The most positions one sequence can have.
