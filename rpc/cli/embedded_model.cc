@@ -26,6 +26,11 @@ absl::StatusOr<std::unique_ptr<EmbeddedModel>> EmbeddedModel::Start(
                    std::string(format.message()).c_str());
     }
   }
+  std::vector<JournalEntry> journaled;
+  if (options.journal.has_value()) {
+    FACET_ASSIGN_OR_RETURN(model->journal_,
+                           Journal::Open(*options.journal, &journaled));
+  }
   LoadProgressBar progress(options.always_report_loading);
   ClusterOptions cluster = options.cluster;
   cluster.load_progress = [&progress](int64_t done, int64_t total) {
@@ -59,12 +64,29 @@ absl::StatusOr<std::unique_ptr<EmbeddedModel>> EmbeddedModel::Start(
   if (options.text) {
     model->front_door_ = std::make_unique<FrontDoor>(model->engine_.get(),
                                                      model->text_model_.get());
+    RequestLedgerOptions ledger = options.ledger;
+    ledger.journal = model->journal_.get();
+    model->ledger_ = std::make_unique<RequestLedger>(
+        model->front_door_.get(), ledger, model->metrics_.get());
+    if (ledger.journal != nullptr) {
+      model->ledger_->Restore(std::move(journaled), options.journal->report);
+    }
   }
   model->load_seconds_ = absl::ToDoubleSeconds(absl::Now() - start);
   return model;
 }
 
+std::string EmbeddedModel::MetricsText() {
+  if (journal_ != nullptr) {
+    const JournalState state = journal_->state();
+    metrics_->SetJournal(!state.health.ok(), state.bytes, state.dropped);
+  }
+  return metrics_->Text();
+}
+
 EmbeddedModel::~EmbeddedModel() {
+  if (engine_ != nullptr) engine_->Drain(absl::ZeroDuration());
+  ledger_.reset();
   front_door_.reset();
   engine_.reset();
   if (cluster_ != nullptr) cluster_->Shutdown().IgnoreError();

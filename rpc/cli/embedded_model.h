@@ -10,6 +10,7 @@
 #include "rpc/coordinator/cluster.h"
 #include "rpc/coordinator/engine.h"
 #include "rpc/coordinator/front_door.h"
+#include "rpc/coordinator/request_ledger.h"
 #include "rpc/coordinator/text_model.h"
 #include "rpc/metrics/serving_metrics.h"
 #include "runtime/executor/executor.h"
@@ -28,6 +29,8 @@ struct EmbeddedModelOptions {
   absl::Duration recovery_timeout = absl::Minutes(2);
   bool always_report_loading = false;
   bool vllm_metrics = false;  // show metrics under vLLM's names too
+  RequestLedgerOptions ledger;
+  std::optional<JournalOptions> journal;  // of the ledger
   // Makes what stands between the engine and the cluster's executor, to watch
   // the steps; null: nothing does.
   std::function<std::unique_ptr<Executor>(Executor* of_cluster)> watch_steps;
@@ -35,7 +38,7 @@ struct EmbeddedModelOptions {
 
 class EmbeddedModel {
  public:
-  // Errors: those of LoadTextModel() and Cluster::Start().
+  // Errors: those of LoadTextModel(), Cluster::Start() and Journal::Open().
   static absl::StatusOr<std::unique_ptr<EmbeddedModel>> Start(
       const EmbeddedModelOptions& options);
 
@@ -44,9 +47,12 @@ class EmbeddedModel {
 
   Engine& engine() { return *engine_; }
   const FrontDoor& front_door() const { return *front_door_; }
+  // With a front door.
+  RequestLedger& ledger() { return *ledger_; }
+  Journal* journal() { return journal_.get(); }  // null: there is none
   Cluster& cluster() { return *cluster_; }
-  // Of the engine.
-  const ServingMetrics& metrics() const { return *metrics_; }
+  // As /metrics shows them.
+  std::string MetricsText();
   double load_seconds() const { return load_seconds_; }
 
  private:
@@ -58,6 +64,8 @@ class EmbeddedModel {
   std::unique_ptr<Executor> watcher_;  // null: the cluster's own serves
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<FrontDoor> front_door_;
+  std::unique_ptr<Journal> journal_;
+  std::unique_ptr<RequestLedger> ledger_;
   double load_seconds_ = 0;
 };
 

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
 #include "rpc/cli/cluster_json.h"
 #include "rpc/control/build_id.h"
@@ -37,7 +38,7 @@ class HttpFrontImpl : public HttpFront {
   }
 
   void Serve(EmbeddedModel* model) override {
-    gateway_->Serve(&model->front_door());
+    gateway_->Serve(&model->front_door(), &model->ledger());
     model_.store(model);
   }
 
@@ -76,7 +77,7 @@ class HttpFrontImpl : public HttpFront {
     ServingRoutesOptions routes;
     routes.metrics = [this] {
       EmbeddedModel* const model = model_.load();
-      return model == nullptr ? std::string() : model->metrics().Text();
+      return model == nullptr ? std::string() : model->MetricsText();
     };
     routes.cluster = [this] {
       EmbeddedModel* const model = model_.load();
@@ -97,6 +98,14 @@ class HttpFrontImpl : public HttpFront {
         return absl::UnavailableError("the model is being loaded");
       }
       return absl::OkStatus();
+    };
+    routes.note = [this]() -> std::string {
+      EmbeddedModel* const model = model_.load();
+      if (model == nullptr || model->journal() == nullptr) return "";
+      const absl::Status journal = model->journal()->state().health;
+      return journal.ok() ? ""
+                          : absl::StrCat("the journal is suspended: ",
+                                         std::string(journal.message()));
     };
     routes.version = kVersion;
     FACET_ASSIGN_OR_RETURN(routes.build, BuildId());

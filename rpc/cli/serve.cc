@@ -62,6 +62,12 @@ struct ServeFlags {
   std::string heartbeat_interval = "1s";
   std::string heartbeat_timeout = "10s";
   std::string recovery_timeout = "2m";
+  std::string resume_time = "30s";
+  std::string keep_answers = "10m";
+  std::string keep_answer_bytes = "64M";
+  std::string journal;
+  std::string journal_size = "64M";
+  std::string journal_sync = "batch";
   int max_sequences = 64;
   int max_queue = 1024;
   bool no_prefix_cache = false;
@@ -165,6 +171,30 @@ absl::Status CountPods(ServeFlags* flags) {
   return absl::OkStatus();
 }
 
+void Report(const std::string& line) {
+  std::fprintf(
+      stderr, "%s facet serve: %s\n",
+      absl::FormatTime("%H:%M:%E3S", absl::Now(), absl::LocalTimeZone())
+          .c_str(),
+      line.c_str());
+}
+
+absl::StatusOr<std::optional<JournalOptions>> MakeJournal(
+    const ServeFlags& flags) {
+  if (flags.journal.empty()) return std::nullopt;
+  JournalOptions options;
+  options.path = flags.journal;
+  options.report = Report;
+  FACET_ASSIGN_OR_RETURN(options.max_bytes, ParseByteSize(flags.journal_size));
+  if (options.max_bytes < (1 << 16)) {
+    return absl::InvalidArgumentError("--journal-size: at least 64K");
+  }
+  const auto sync = ParseJournalSync(flags.journal_sync);
+  if (!sync.ok()) return Annotate(sync.status(), "--journal-sync");
+  options.sync = *sync;
+  return options;
+}
+
 absl::StatusOr<EmbeddedModelOptions> MakeOptions(const ServeFlags& flags) {
   ModelFlags model_flags = flags.model;
   if (flags.expect_workers.has_value()) {
@@ -205,6 +235,12 @@ absl::StatusOr<EmbeddedModelOptions> MakeOptions(const ServeFlags& flags) {
                                           &cluster.heartbeat_timeout));
   FACET_RETURN_IF_ERROR(ParseDurationFlag(
       "--recovery-timeout", flags.recovery_timeout, &options.recovery_timeout));
+  FACET_RETURN_IF_ERROR(ParseDurationFlag("--resume-time", flags.resume_time,
+                                          &options.ledger.resume_time));
+  FACET_RETURN_IF_ERROR(ParseDurationFlag("--keep-answers", flags.keep_answers,
+                                          &options.ledger.keep_time));
+  FACET_ASSIGN_OR_RETURN(options.ledger.max_bytes,
+                         ParseByteSize(flags.keep_answer_bytes));
   if (cluster.heartbeat_interval < absl::Milliseconds(10) ||
       cluster.heartbeat_timeout < 3 * cluster.heartbeat_interval) {
     return absl::InvalidArgumentError(
@@ -223,13 +259,8 @@ absl::StatusOr<EmbeddedModelOptions> MakeOptions(const ServeFlags& flags) {
         "deploy/certificates), or --insecure-control on a network of your "
         "own"));
   }
-  cluster.report = [](const std::string& line) {
-    std::fprintf(
-        stderr, "%s facet serve: %s\n",
-        absl::FormatTime("%H:%M:%E3S", absl::Now(), absl::LocalTimeZone())
-            .c_str(),
-        line.c_str());
-  };
+  cluster.report = Report;
+  FACET_ASSIGN_OR_RETURN(options.journal, MakeJournal(flags));
   options.chat_format = flags.model.chat_format;
   options.max_queue = flags.max_queue;
   options.prefix_cache = !flags.no_prefix_cache;
@@ -348,6 +379,7 @@ absl::Status Serve(ServeFlags flags) {
   InferenceServiceOptions service;
   service.keeper = keeper.get();
   service.spans = spans.get();
+  service.ledger = &model->ledger();
   FACET_ASSIGN_OR_RETURN(
       const auto server,
       InferenceServer::Start(flags.grpc, &model->front_door(), service, tls));
@@ -374,6 +406,7 @@ absl::Status Serve(ServeFlags flags) {
     probes->SetReady(false);
     probes->Beat(absl::InfiniteDuration());  // draining has an end of its own
   }
+  model->ledger().LeaveUnfinished();
   if (stop.asked()) {
     health = absl::OkStatus();
     std::fprintf(stderr, "stopping, up to %s for what runs\n",
@@ -478,6 +511,29 @@ int RunServe(int argc, char** argv) {
       ->capture_default_str();
   app->add_option("--recovery-timeout", flags.recovery_timeout,
                   "How long streams wait for lost workers to be replaced")
+      ->capture_default_str();
+  app->add_option("--resume-time", flags.resume_time,
+                  "How long a request that has a key (Idempotency-Key) goes on "
+                  "when its client is gone")
+      ->capture_default_str();
+  app->add_option("--keep-answers", flags.keep_answers,
+                  "How long its answer is kept for who asks again")
+      ->capture_default_str();
+  app->add_option("--keep-answer-bytes", flags.keep_answer_bytes,
+                  "Most memory for such answers, of at most 1024 requests")
+      ->capture_default_str();
+  app->add_option("--journal", flags.journal,
+                  "File in which requests that have a key are written down, so "
+                  "that a server that is started after this one died goes on "
+                  "with them; absent: none")
+      ->capture_default_str();
+  app->add_option("--journal-size", flags.journal_size,
+                  "Most bytes of that file")
+      ->capture_default_str();
+  app->add_option("--journal-sync", flags.journal_sync,
+                  "When it is forced onto the disk: never, batch (every "
+                  "second) or always. What survives the process does not "
+                  "depend on it, what survives the machine does")
       ->capture_default_str();
   app->add_option("--max-sequences", flags.max_sequences,
                   "Answers at once; more wait")

@@ -134,10 +134,19 @@ absl::StatusOr<ChatCall> FromProto(const v1::ChatRequest& request) {
 }
 
 ChatAnswers::ChatAnswers(const Tokenizer* tokenizer,
-                         const GenerateRequest& request, bool has_tools) {
+                         const GenerateRequest& request, bool has_tools,
+                         const RequestKey* key) {
+  if (key != nullptr) key_ = *key;
   for (int i = 0; i < request.n; ++i) {
     readers_.emplace_back(tokenizer, request, has_tools);
   }
+}
+
+std::string ChatAnswers::CallId(int answer, int call) const {
+  constexpr char kPrefix[] = "call_";
+  return key_.has_value()
+             ? KeyedId(absl::StrCat(kPrefix, answer, "_"), *key_, call)
+             : RandomId(kPrefix);
 }
 
 void ChatAnswers::AppendToProto(const TextEvent& event, bool logprobs,
@@ -157,7 +166,7 @@ void ChatAnswers::AppendToProto(const TextEvent& event, bool logprobs,
         break;
       case AnswerEventKind::kCallBegin:
         to->mutable_call_begin()->set_call(from.call);
-        to->mutable_call_begin()->set_id(RandomId("call_"));
+        to->mutable_call_begin()->set_id(CallId(event.index, from.call));
         to->mutable_call_begin()->set_name(std::move(from.text));
         break;
       case AnswerEventKind::kArguments:

@@ -48,6 +48,8 @@ const char* ReasonOf(const absl::Status& status) {
       return "UNAVAILABLE";
     case absl::StatusCode::kCancelled:
       return "CANCELLED";
+    case absl::StatusCode::kAlreadyExists:
+      return "KEY_IN_USE";
     case absl::StatusCode::kNotFound:
       return "NOT_FOUND";
     default:

@@ -153,6 +153,7 @@ v1::GenerateRequest ToProto(const TextRequest& request) {
   proto.set_priority(request.priority);
   if (request.timeout_s) proto.set_timeout_seconds(*request.timeout_s);
   if (!request.cache_salt.empty()) proto.set_cache_salt(request.cache_salt);
+  if (!request.request_key.empty()) proto.set_request_key(request.request_key);
   return proto;
 }
 
@@ -214,6 +215,7 @@ TextRequest FromProto(const v1::GenerateRequest& request) {
     result.timeout_s = request.timeout_seconds();
   }
   result.cache_salt = request.cache_salt();
+  result.request_key = request.request_key();
   return result;
 }
 

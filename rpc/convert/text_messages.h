@@ -72,6 +72,7 @@ struct TextRequest {
   int priority = 0;  // lower is more urgent
   std::optional<double> timeout_s;
   std::string cache_salt;
+  std::string request_key;  // empty: none
 };
 
 enum class FinishReason : uint8_t { kNone, kStop, kLength, kCancelled, kError };
@@ -97,6 +98,9 @@ struct TextEvent {
   absl::Status status;                         // of the last event
   Usage usage;                                 // of the answer's last event
   bool done = false;  // every answer of the request has ended
+  // Told once before, to somebody else: how much comes at once says nothing of
+  // how fast the client reads.
+  bool again = false;
 };
 
 struct ModelInfo {

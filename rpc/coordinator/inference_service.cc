@@ -101,6 +101,7 @@ class CallTrace {
 template <typename Response>
 struct Work {
   GenerateRequest request;
+  std::optional<RequestKey> key;
   std::function<void(const TextEvent& event, Response* response)> append;
 };
 
@@ -119,14 +120,14 @@ class AnswerWriter : public grpc::ServerWriteReactor<Response> {
                const InferenceServiceOptions& options, const char* method,
                std::shared_ptr<const DoorPass> pass,
                absl::StatusOr<Work<Response>> work)
-      : engine_(&front_door->engine()),
-        options_(options),
+      : options_(options),
         pass_(std::move(pass)),
-        trace_(context, method, options.spans) {
-    const absl::StatusOr<uint64_t> id = Submit(front_door, std::move(work));
-    if (!id.ok()) {
-      TellWait(id.status(), context);
-      const grpc::Status refusal = ToGrpc(id.status());
+        trace_(context, method, options.spans),
+        most_unread_bytes_(options.max_unread_bytes) {
+    const absl::StatusOr<RequestRun> run = Begin(front_door, std::move(work));
+    if (!run.ok()) {
+      TellWait(run.status(), context);
+      const grpc::Status refusal = ToGrpc(run.status());
       trace_.End(refusal);
       this->Finish(refusal);
       return;
@@ -134,12 +135,12 @@ class AnswerWriter : public grpc::ServerWriteReactor<Response> {
     // gRPC calls nothing of this before the constructor has returned; the
     // engine does.
     const std::lock_guard<std::mutex> lock(mutex_);
-    id_ = *id;
-    if (too_slow_) engine_->Cancel(*id_);
+    leave_ = run->leave;
+    if (too_slow_) leave_();
   }
 
   void OnCancel() override {
-    if (id_.has_value()) engine_->Cancel(*id_);
+    if (leave_) leave_();
   }
 
   void OnWriteDone(bool ok) override {
@@ -149,7 +150,7 @@ class AnswerWriter : public grpc::ServerWriteReactor<Response> {
       writing_ = false;
       if (!ok && !broken_) {
         broken_ = true;
-        engine_->Cancel(*id_);
+        leave_();
       }
       next = Decide();
     }
@@ -165,13 +166,16 @@ class AnswerWriter : public grpc::ServerWriteReactor<Response> {
     grpc::Status status;
   };
 
-  absl::StatusOr<uint64_t> Submit(const FrontDoor* front_door,
-                                  absl::StatusOr<Work<Response>> work) {
+  absl::StatusOr<RequestRun> Begin(const FrontDoor* front_door,
+                                   absl::StatusOr<Work<Response>> work) {
     FACET_RETURN_IF_ERROR(work.status());
     append_ = std::move(work->append);
-    return front_door->Submit(
-        std::move(work->request),
-        [this](TextEvent event) { Take(std::move(event)); });
+    std::vector<GenerateRequest> requests;
+    requests.push_back(std::move(work->request));
+    return StartRun(
+        front_door, options_.ledger, work->key ? &*work->key : nullptr,
+        std::move(requests), pass_,
+        [this](size_t, TextEvent event) { Take(std::move(event)); });
   }
 
   // On the engine's thread.
@@ -181,9 +185,10 @@ class AnswerWriter : public grpc::ServerWriteReactor<Response> {
       const std::lock_guard<std::mutex> lock(mutex_);
       unread_bytes_ += UnreadBytes(event);
       trace_.Note(event);
-      if (unread_bytes_ > options_.max_unread_bytes && !too_slow_) {
+      if (event.again) most_unread_bytes_ += UnreadBytes(event);
+      if (unread_bytes_ > most_unread_bytes_ && !too_slow_) {
         too_slow_ = true;
-        if (id_.has_value()) engine_->Cancel(*id_);
+        if (leave_) leave_();
       }
       if (event.status.ok()) {
         const auto [place, fresh] = place_of_.try_emplace(
@@ -232,19 +237,19 @@ class AnswerWriter : public grpc::ServerWriteReactor<Response> {
                      options_.max_unread_bytes, " bytes of it were waiting"));
   }
 
-  Engine* const engine_;
   const InferenceServiceOptions options_;
   const std::shared_ptr<const DoorPass> pass_;
   CallTrace trace_;
   std::function<void(const TextEvent& event, Response* response)> append_;
 
   std::mutex mutex_;
-  std::optional<uint64_t> id_;
+  std::function<void()> leave_;  // set before gRPC calls anything
   // One response an answer that had events since the last ones went out.
   std::deque<Response> gathered_;
   absl::flat_hash_map<int, int> place_of_;  // in gathered_, by answer
   size_t unread_bytes_ = 0;                 // of gathered_
-  std::deque<Response> outgoing_;           // to be written, in order
+  size_t most_unread_bytes_;
+  std::deque<Response> outgoing_;  // to be written, in order
   Response writing_response_;
   bool writing_ = false;
   bool too_slow_ = false;
@@ -264,14 +269,16 @@ class InferenceService : public v1::Inference::CallbackService {
       grpc::CallbackServerContext* context,
       const v1::GenerateRequest* request) override {
     return Answer<v1::GenerateResponse>(
-        context, "Generate", [&] { return Prepare(FromProto(*request)); });
+        context, "Generate", *request, *request,
+        [&](const RequestKey*) { return Prepare(FromProto(*request)); });
   }
 
   grpc::ServerWriteReactor<v1::ChatResponse>* Chat(
       grpc::CallbackServerContext* context,
       const v1::ChatRequest* request) override {
-    return Answer<v1::ChatResponse>(context, "Chat",
-                                    [&] { return PrepareChat(*request); });
+    return Answer<v1::ChatResponse>(
+        context, "Chat", *request, request->options(),
+        [&](const RequestKey* key) { return PrepareChat(*request, key); });
   }
 
   grpc::ServerUnaryReactor* Tokenize(grpc::CallbackServerContext* context,
@@ -313,19 +320,41 @@ class InferenceService : public v1::Inference::CallbackService {
   }
 
  private:
-  // `prepare` gives the work of a call of `method` that may come in.
-  template <typename Response, typename Preparation>
+  // `prepare` gives the work of a call of `method` that may come in. `options`
+  // are the part of `request` that has its key.
+  template <typename Response, typename Request, typename Preparation>
   grpc::ServerWriteReactor<Response>* Answer(
       grpc::CallbackServerContext* context, const char* method,
+      const Request& request, const v1::GenerateRequest& options,
       const Preparation& prepare) {
     std::shared_ptr<const DoorPass> pass;
     const auto admit_and_prepare = [&]() -> absl::StatusOr<Work<Response>> {
       FACET_RETURN_IF_ERROR(Admit(context, &pass));
-      return prepare();
+      FACET_ASSIGN_OR_RETURN(std::optional<RequestKey> key,
+                             KeyOf(request, options.request_key(), pass.get()));
+      FACET_ASSIGN_OR_RETURN(Work<Response> work,
+                             prepare(key.has_value() ? &*key : nullptr));
+      work.key = std::move(key);
+      return work;
     };
     absl::StatusOr<Work<Response>> work = admit_and_prepare();
     return new AnswerWriter<Response>(context, front_door_, options_, method,
                                       std::move(pass), std::move(work));
+  }
+
+  absl::StatusOr<std::optional<RequestKey>> KeyOf(
+      const google::protobuf::Message& request, const std::string& given,
+      const DoorPass* pass) const {
+    if (given.empty() || options_.ledger == nullptr) return std::nullopt;
+    FACET_RETURN_IF_ERROR(CheckRequestKey(given, "request_key"));
+    RequestKey key;
+    key.key = given;
+    if (pass != nullptr) key.owner = pass->key_name();
+    // The same fields give the same bytes: there are no maps among them, and
+    // fields that are not known here stay as they came.
+    key.body = RequestDigest(
+        {request.GetDescriptor()->full_name(), request.SerializeAsString()});
+    return key;
   }
 
   absl::StatusOr<Work<v1::GenerateResponse>> Prepare(
@@ -341,7 +370,7 @@ class InferenceService : public v1::Inference::CallbackService {
   }
 
   absl::StatusOr<Work<v1::ChatResponse>> PrepareChat(
-      const v1::ChatRequest& request) const {
+      const v1::ChatRequest& request, const RequestKey* key) const {
     FACET_ASSIGN_OR_RETURN(const ChatCall call, FromProto(request));
     const bool logprobs = Logprobs(call.text);
     const Tokenizer* const tokenizer = front_door_->model().tokenizer.get();
@@ -349,7 +378,7 @@ class InferenceService : public v1::Inference::CallbackService {
     FACET_ASSIGN_OR_RETURN(work.request, front_door_->Prepare(call.text));
     LimitCalls(call.tools, *tokenizer, &work.request);
     auto answers = std::make_shared<ChatAnswers>(tokenizer, work.request,
-                                                 call.tools.declared());
+                                                 call.tools.declared(), key);
     work.append = [answers, logprobs](const TextEvent& event,
                                       v1::ChatResponse* response) {
       answers->AppendToProto(event, logprobs, response);

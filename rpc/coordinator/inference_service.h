@@ -9,6 +9,7 @@
 
 #include "rpc/access/door_keeper.h"
 #include "rpc/coordinator/front_door.h"
+#include "rpc/coordinator/request_ledger.h"
 #include "rpc/trace/span_exporter.h"
 
 namespace facet {
@@ -21,6 +22,9 @@ struct InferenceServiceOptions {
   DoorKeeper* keeper = nullptr;
   // Gets the spans of Generate and Chat; null: nobody does. Outlives it too.
   SpanSink* spans = nullptr;
+  // Runs requests that have a key; null: keys have no effect. Outlives the
+  // service.
+  RequestLedger* ledger = nullptr;
 };
 
 // `front_door` outlives the service. Every stream ends by its last event, so

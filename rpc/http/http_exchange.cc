@@ -102,10 +102,11 @@ void HttpExchange::StartStream(HttpResponse head) {
   }
 }
 
-bool HttpExchange::Write(const std::string& data) {
+bool HttpExchange::Write(const std::string& data, bool at_once) {
   const std::lock_guard<std::mutex> lock(queue_->mutex_);
   FACET_CHECK(queue_->streamed_ && !queue_->finished_);
   if (queue_->gone_ || queue_->broken_) return false;
+  if (at_once) queue_->max_buffered_ += data.size();
   if (queue_->data_.size() + data.size() > queue_->max_buffered_) {
     queue_->Break();
     return false;

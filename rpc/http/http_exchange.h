@@ -51,7 +51,7 @@ class ExchangeQueue {
   void Wake();
   void Break();
 
-  const size_t max_buffered_;
+  size_t max_buffered_;
   mutable std::mutex mutex_;
   std::function<void()> wake_;
   std::function<void()> on_gone_;
@@ -86,8 +86,9 @@ class HttpExchange {
 
   // The next piece; never blocks. False: the client is gone or reads too
   // slowly; nothing more will reach it, and whatever produces the stream should
-  // stop. REQUIRES: between StartStream() and Finish().
-  bool Write(const std::string& data);
+  // stop. With `at_once`, the piece came faster than any client reads, and does
+  // not count against this one. REQUIRES: between StartStream() and Finish().
+  bool Write(const std::string& data, bool at_once = false);
 
   // The end of the stream. REQUIRES: StartStream() was called.
   void Finish();

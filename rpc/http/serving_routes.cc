@@ -25,7 +25,10 @@ HttpResponse FromStatus(const absl::Status& status) {
                                 "\n"));
 }
 
-HttpResponse FromHealth(const absl::Status& status) {
+HttpResponse FromHealth(const absl::Status& status, const std::string& note) {
+  if (status.ok() && !note.empty()) {
+    return Text(200, absl::StrCat("ok\n", note, "\n"));
+  }
   if (!absl::IsUnavailable(status)) return FromStatus(status);
   return Text(200, absl::StrCat("degraded: ",
                                 std::string(status.message().data(),
@@ -68,7 +71,10 @@ HttpResponse Route(const ServingRoutesOptions& options,
   } else if (request.path == "/cluster" && options.cluster != nullptr) {
     answer = [&] { return ClusterPicture(options.cluster()); };
   } else if (request.path == "/healthz") {
-    answer = [&] { return FromHealth(Ask(options.health)); };
+    answer = [&] {
+      return FromHealth(Ask(options.health),
+                        options.note == nullptr ? "" : options.note());
+    };
   } else if (request.path == "/readyz") {
     answer = [&] {
       const absl::Status health = Ask(options.health);

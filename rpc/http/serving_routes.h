@@ -26,6 +26,8 @@ struct ServingRoutesOptions {
   // /healthz tells of it with 200, lest somebody restarts what recovers.
   std::function<absl::Status()> health;
   std::function<absl::Status()> ready;  // asked when healthy; null: always
+  // What /healthz says behind its "ok", for people; null or empty: nothing.
+  std::function<std::string()> note;
   std::string version;
   std::string build;
 };

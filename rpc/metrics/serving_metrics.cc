@@ -176,6 +176,11 @@ struct ServingMetrics::Series {
 
   Counter* preemptions;
   Counter* recoveries;
+  Counter* asked_again;
+  Counter* restored;
+  Gauge* journal_suspended;
+  Gauge* journal_bytes;
+  Gauge* journal_dropped;
   Counter* outage_seconds;
   Counter* prefix_queries;
   Counter* prefix_hits;
@@ -252,6 +257,16 @@ void ServingMetrics::Series::AddTokens() {
                            "pages.");
   recoveries =
       NewCounter("recoveries_total", "Times that lost workers were replaced.");
+  asked_again = NewCounter("requests_asked_again_total",
+                           "Requests with a key that got the answer of an "
+                           "earlier one.");
+  restored = NewCounter("requests_restored_total",
+                        "Requests of an earlier process that went on.");
+  journal_suspended =
+      NewGauge("journal_suspended", "1 while the journal cannot be written.");
+  journal_bytes = NewGauge("journal_bytes", "Of the journal's file.");
+  journal_dropped = NewGauge("journal_dropped_records",
+                             "Records that did not get into the journal.");
   outage_seconds =
       NewCounter("outage_seconds_total", "Time that it took, in all.");
   prefix_queries = NewCounter("prefix_cache_queries_total",
@@ -391,6 +406,19 @@ void ServingMetrics::StepDone(const StepRecord& step) {
 void ServingMetrics::Recovered(absl::Duration outage) {
   Add(series_->recoveries, 1);
   series_->outage_seconds->Increment(absl::ToDoubleSeconds(outage));
+}
+
+void ServingMetrics::RequestAskedAgain() { Add(series_->asked_again, 1); }
+
+void ServingMetrics::RequestsRestored(int64_t requests) {
+  Add(series_->restored, requests);
+}
+
+void ServingMetrics::SetJournal(bool suspended, int64_t bytes,
+                                int64_t dropped_records) {
+  series_->journal_suspended->Set(suspended ? 1 : 0);
+  series_->journal_bytes->Set(static_cast<double>(bytes));
+  series_->journal_dropped->Set(static_cast<double>(dropped_records));
 }
 
 void ServingMetrics::PrefixLookup(int64_t queried_tokens, int64_t hit_tokens) {

@@ -119,6 +119,13 @@ class ServingMetrics {
   // unavailable, DEADLINE_EXCEEDED deadline, and other.
   void RequestRefused(const absl::Status& why);
 
+  // A request with a key got the answer of one before it.
+  void RequestAskedAgain();
+  // Requests that an earlier process left unfinished go on.
+  void RequestsRestored(int64_t requests);
+  // As it stands; without a journal it is never called.
+  void SetJournal(bool suspended, int64_t bytes, int64_t dropped_records);
+
   // When the model can run again `outage` after it lost its ranks.
   void Recovered(absl::Duration outage);
 

@@ -31,7 +31,8 @@ ApiCall::ApiCall(std::shared_ptr<HttpExchange> exchange, AccessLog* log,
       log_(log),
       allowed_origins_(allowed_origins),
       spans_(spans),
-      arrival_(absl::Now()) {
+      arrival_(absl::Now()),
+      created_(arrival_) {
   if (const std::string* header = request().Header("traceparent")) {
     parent_ = ParseTraceParent(*header);
   }
@@ -82,6 +83,7 @@ Span ApiCall::SpanOf(absl::Time end) const {
 void ApiCall::AddHeaders(HttpResponse* response) const {
   response->headers.push_back({"x-request-id", id_});
   response->headers.push_back({"traceresponse", FormatTraceParent(trace_)});
+  if (again_) response->headers.push_back({"idempotent-replayed", "true"});
   const std::string* origin = request().Header("origin");
   if (origin == nullptr || allowed_origins_->empty()) return;
   response->headers.push_back({"Vary", "Origin"});
@@ -90,7 +92,8 @@ void ApiCall::AddHeaders(HttpResponse* response) const {
     response->headers.push_back(
         {"Access-Control-Allow-Origin", allowed == "*" ? "*" : *origin});
     response->headers.push_back(
-        {"Access-Control-Expose-Headers", "x-request-id, retry-after"});
+        {"Access-Control-Expose-Headers",
+         "x-request-id, retry-after, idempotent-replayed"});
     return;
   }
 }
@@ -99,6 +102,15 @@ void ApiCall::SetPass(std::shared_ptr<const DoorPass> pass) {
   pass_ = std::move(pass);
   const std::lock_guard<std::mutex> lock(mutex_);
   record_.key = pass_->key_name();
+}
+
+void ApiCall::SetKey(RequestKey key, absl::Time begun) {
+  key_ = std::move(key);
+  created_ = begun;
+}
+
+std::string ApiCall::NewId(absl::string_view prefix) {
+  return key_.has_value() ? KeyedId(prefix, *key_, ids_++) : RandomId(prefix);
 }
 
 void ApiCall::Respond(HttpResponse response) {
@@ -135,7 +147,7 @@ void ApiCall::StartEvents() {
 }
 
 bool ApiCall::Send(const std::string& events) {
-  return events.empty() || exchange_->Write(events);
+  return events.empty() || exchange_->Write(events, at_once_);
 }
 
 void ApiCall::NoteError(const absl::Status& status) {

@@ -15,6 +15,7 @@
 #include "absl/time/time.h"
 #include "rpc/access/door_keeper.h"
 #include "rpc/convert/text_messages.h"
+#include "rpc/coordinator/request_key.h"
 #include "rpc/http/http_exchange.h"
 #include "rpc/openai/access_log.h"
 #include "rpc/openai/api_json.h"
@@ -44,6 +45,21 @@ class ApiCall {
 
   // Who was let in; kept until the call's end.
   void SetPass(std::shared_ptr<const DoorPass> pass);
+  const std::shared_ptr<const DoorPass>& pass() const { return pass_; }
+
+  // The request's own key, and when it was first asked for: before the answer
+  // begins. Ids in the answer then follow from the key.
+  void SetKey(RequestKey key, absl::Time begun);
+  const RequestKey* key() const { return key_.has_value() ? &*key_ : nullptr; }
+  // The answer is one that was begun for an earlier call, and says so.
+  void SetAgain() { again_ = true; }
+  // What Send() sends from now on came all at once; see HttpExchange::Write().
+  void SetAtOnce(bool at_once) { at_once_ = at_once; }
+
+  // An id for something in the answer, "PREFIX" and 24 hexadecimal digits.
+  std::string NewId(absl::string_view prefix);
+  // Of the answer, in Unix seconds.
+  int64_t created() const { return absl::ToUnixSeconds(created_); }
 
   // A whole answer.
   void Respond(HttpResponse response);
@@ -78,6 +94,11 @@ class ApiCall {
   TraceContext trace_;
   std::string id_;
   std::shared_ptr<const DoorPass> pass_;
+  std::optional<RequestKey> key_;
+  absl::Time created_;
+  int ids_ = 0;  // that follow from the key
+  bool again_ = false;
+  bool at_once_ = false;
 
   std::mutex mutex_;
   AccessRecord record_;

@@ -34,7 +34,7 @@ std::string FieldOf(absl::string_view message) {
   absl::string_view word = message.substr(0, colon);
   for (const char c : word) {
     if (!absl::ascii_isalnum(c) && c != '_' && c != '.' && c != '[' &&
-        c != ']') {
+        c != ']' && c != '-') {
       return "";
     }
   }
@@ -59,6 +59,8 @@ int HttpStatusOf(const absl::Status& status) {
       return 403;
     case absl::StatusCode::kNotFound:
       return 404;
+    case absl::StatusCode::kAlreadyExists:
+      return 409;
     case absl::StatusCode::kResourceExhausted:
       return 429;
     case absl::StatusCode::kUnavailable:
@@ -99,6 +101,8 @@ const char* CodeOf(const absl::Status& status, const std::string& param) {
       return param == "model" ? "model_not_found" : "not_found";
     case 405:
       return "method_not_allowed";
+    case 409:
+      return "idempotency_key_in_use";
     case 413:
       return "request_too_large";
     case 415:

@@ -5,11 +5,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "rpc/openai/answer_end.h"
 #include "rpc/openai/answer_json.h"
 #include "rpc/openai/answer_reader.h"
-#include "rpc/openai/random_id.h"
 #include "rpc/openai/server_events.h"
 
 namespace facet {
@@ -47,10 +45,10 @@ class ChatAnswer : public AnswerWriter {
         names_(tokenizer, request.fields.tokens_as_ids),
         top_(request.fields.text.sampling.top_logprobs),
         id_(request.fields.request_id.empty()
-                ? RandomId("chatcmpl-")
+                ? call_->NewId("chatcmpl-")
                 : "chatcmpl-" + request.fields.request_id),
         model_(model),
-        created_(absl::ToUnixSeconds(absl::Now())) {
+        created_(call_->created()) {
     if (fields_.return_token_ids) prompt_ids_ = prepared.prompt;
     usage_.prompt_tokens = static_cast<int64_t>(prepared.prompt.size());
     for (int i = 0; i < prepared.n; ++i) {
@@ -148,7 +146,7 @@ class ChatAnswer : public AnswerWriter {
     return UsageJson(usage);
   }
 
-  static void Keep(AnswerEvent event, Choice* choice) {
+  void Keep(AnswerEvent event, Choice* choice) const {
     switch (event.kind) {
       case AnswerEventKind::kThought:
         choice->thought += event.text;
@@ -157,7 +155,7 @@ class ChatAnswer : public AnswerWriter {
         choice->content += event.text;
         break;
       case AnswerEventKind::kCallBegin:
-        choice->calls.push_back({RandomId("call_"), event.text, ""});
+        choice->calls.push_back({call_->NewId("call_"), event.text, ""});
         break;
       case AnswerEventKind::kArguments:
         choice->calls.back().arguments += event.text;
@@ -178,7 +176,7 @@ class ChatAnswer : public AnswerWriter {
       case AnswerEventKind::kCallBegin: {
         ApiJson call = {
             {"index", event.call},
-            {"id", RandomId("call_")},
+            {"id", call_->NewId("call_")},
             {"type", "function"},
             {"function", {{"name", event.text}, {"arguments", ""}}}};
         return {{"tool_calls", ApiJson::array({std::move(call)})}};

@@ -3,12 +3,10 @@
 #include <cstdint>
 #include <utility>
 
-#include "absl/time/clock.h"
 #include "rpc/openai/answer_end.h"
 #include "rpc/openai/answer_json.h"
 #include "rpc/openai/answer_reader.h"
 #include "rpc/openai/completion_logprobs.h"
-#include "rpc/openai/random_id.h"
 #include "rpc/openai/server_events.h"
 
 namespace facet {
@@ -48,10 +46,10 @@ class CompletionAnswer : public AnswerWriter {
         n_(prepared.front().n),
         names_(tokenizer, request.fields.tokens_as_ids),
         id_(request.fields.request_id.empty()
-                ? RandomId("cmpl-")
+                ? call_->NewId("cmpl-")
                 : "cmpl-" + request.fields.request_id),
         model_(model),
-        created_(absl::ToUnixSeconds(absl::Now())) {
+        created_(call_->created()) {
     for (size_t i = 0; i < prepared.size(); ++i) {
       Prompt prompt;
       prompt.ids = prepared[i].prompt;

@@ -68,7 +68,8 @@ class GatewayImpl : public Gateway {
     answer_->Stop();
   }
 
-  void Serve(const FrontDoor* front_door) override {
+  void Serve(const FrontDoor* front_door, RequestLedger* ledger) override {
+    ledger_ = ledger;
     names_ = options_.model_names;
     if (names_.empty()) names_.push_back(front_door->model().name);
     created_ = absl::ToUnixSeconds(absl::Now());
@@ -125,7 +126,8 @@ class GatewayImpl : public Gateway {
     if (models) return Models(*call);
     FACET_RETURN_IF_ERROR(CheckContentType(request));
     prepare_->Post([this, call, work] {
-      const absl::Status status = (this->*work)(call);
+      absl::Status status = ReadKey(*call);
+      if (status.ok()) status = (this->*work)(call);
       if (!status.ok()) call->Fail(status);
     });
     return absl::OkStatus();
@@ -143,6 +145,21 @@ class GatewayImpl : public Gateway {
     FACET_ASSIGN_OR_RETURN(std::shared_ptr<const DoorPass> pass,
                            options_.keeper->Admit(authorization, absl::Now()));
     call.SetPass(std::move(pass));
+    return absl::OkStatus();
+  }
+
+  // The same body at another path asks for something else.
+  absl::Status ReadKey(ApiCall& call) const {
+    const HttpRequest& request = call.request();
+    const std::string* given = request.Header("idempotency-key");
+    if (given == nullptr || ledger_ == nullptr) return absl::OkStatus();
+    RequestKey key;
+    key.key = std::string(absl::StripAsciiWhitespace(*given));
+    FACET_RETURN_IF_ERROR(CheckRequestKey(key.key, "Idempotency-Key"));
+    if (call.pass() != nullptr) key.owner = call.pass()->key_name();
+    key.body = RequestDigest({request.path, request.body});
+    const absl::Time begun = ledger_->Begun(key);
+    call.SetKey(std::move(key), begun);
     return absl::OkStatus();
   }
 
@@ -184,8 +201,8 @@ class GatewayImpl : public Gateway {
     response.headers = {
         {"Access-Control-Allow-Methods", "GET, POST, OPTIONS"},
         {"Access-Control-Allow-Headers",
-         "authorization, content-type, traceparent, tracestate, "
-         "x-request-id"},
+         "authorization, content-type, idempotency-key, traceparent, "
+         "tracestate, x-request-id"},
         {"Access-Control-Max-Age", "600"}};
     call.Respond(std::move(response));
   }
@@ -272,8 +289,8 @@ class GatewayImpl : public Gateway {
     LimitCalls(request.tools, *front_door().model().tokenizer, &prepared);
     auto writer = MakeChatAnswer(call, request, prepared, model,
                                  front_door().model().tokenizer.get());
-    StartGeneration(call, &front_door(), answer_, {std::move(prepared)},
-                    "messages", std::move(writer));
+    StartGeneration(call, &front_door(), ledger_, answer_,
+                    {std::move(prepared)}, "messages", std::move(writer));
     return absl::OkStatus();
   }
 
@@ -288,8 +305,8 @@ class GatewayImpl : public Gateway {
     LimitCalls(request.tools, *front_door().model().tokenizer, &prepared);
     auto writer = MakeResponsesAnswer(call, request, prepared, model,
                                       front_door().model().tokenizer.get());
-    StartGeneration(call, &front_door(), answer_, {std::move(prepared)},
-                    "input", std::move(writer));
+    StartGeneration(call, &front_door(), ledger_, answer_,
+                    {std::move(prepared)}, "input", std::move(writer));
     return absl::OkStatus();
   }
 
@@ -319,8 +336,8 @@ class GatewayImpl : public Gateway {
     }
     auto writer = MakeCompletionAnswer(call, request, all, model,
                                        front_door().model().tokenizer.get());
-    StartGeneration(call, &front_door(), answer_, std::move(all), "prompt",
-                    std::move(writer));
+    StartGeneration(call, &front_door(), ledger_, answer_, std::move(all),
+                    "prompt", std::move(writer));
     return absl::OkStatus();
   }
 
@@ -390,7 +407,8 @@ class GatewayImpl : public Gateway {
   AccessLog* const log_;
   const std::shared_ptr<WorkThreads> prepare_;
   const std::shared_ptr<WorkThreads> answer_;
-  std::vector<std::string> names_;  // set before front_door_
+  RequestLedger* ledger_ = nullptr;  // set before front_door_
+  std::vector<std::string> names_;   // the same
   int64_t created_ = 0;
   std::atomic<const FrontDoor*> front_door_ = nullptr;
 };

@@ -14,6 +14,7 @@
 
 #include "rpc/access/door_keeper.h"
 #include "rpc/coordinator/front_door.h"
+#include "rpc/coordinator/request_ledger.h"
 #include "rpc/http/http_exchange.h"
 #include "rpc/openai/access_log.h"
 #include "rpc/trace/span_exporter.h"
@@ -45,8 +46,10 @@ class Gateway {
   virtual ~Gateway() = default;
 
   // From now on requests are served; before, they are answered with 503.
-  // `front_door` outlives the gateway and what it submitted.
-  virtual void Serve(const FrontDoor* front_door) = 0;
+  // Without a ledger, keys have no effect. Both outlive the gateway and what it
+  // submitted.
+  virtual void Serve(const FrontDoor* front_door,
+                     RequestLedger* ledger = nullptr) = 0;
 
   // Answers, now or later, what is the gateway's; false leaves the exchange to
   // the caller.

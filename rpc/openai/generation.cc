@@ -1,6 +1,7 @@
 #include "rpc/openai/generation.h"
 
 #include <deque>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -26,35 +27,30 @@ absl::Status NamePrompt(const absl::Status& status, const char* prompt_field) {
 class Generation : public std::enable_shared_from_this<Generation> {
  public:
   Generation(std::shared_ptr<ApiCall> call, const FrontDoor* front_door,
-             std::shared_ptr<WorkThreads> threads,
+             RequestLedger* ledger, std::shared_ptr<WorkThreads> threads,
              std::unique_ptr<AnswerWriter> writer)
       : call_(std::move(call)),
-        engine_(&front_door->engine()),
         front_door_(front_door),
+        ledger_(ledger),
         threads_(std::move(threads)),
         writer_(std::move(writer)) {}
 
   void Start(std::vector<GenerateRequest> requests, const char* prompt_field) {
     running_ = requests.size();
-    for (size_t i = 0; i < requests.size(); ++i) {
-      const absl::StatusOr<uint64_t> id =
-          front_door_->Submit(std::move(requests[i]),
-                              [self = shared_from_this(), i](TextEvent event) {
-                                self->Push(i, std::move(event));
-                              });
-      if (!id.ok()) {
-        ended_ = true;
-        CancelAll();
-        call_->Fail(NamePrompt(id.status(), prompt_field));
-        return;
-      }
-      const std::lock_guard<std::mutex> lock(mutex_);
-      ids_.push_back(*id);
+    const absl::StatusOr<RequestRun> run = StartRun(
+        front_door_, ledger_, call_->key(), std::move(requests), call_->pass(),
+        [self = shared_from_this()](size_t request, TextEvent event) {
+          self->Push(request, std::move(event));
+        });
+    if (!run.ok()) {
+      ended_ = true;
+      call_->Fail(NamePrompt(run.status(), prompt_field));
+      return;
     }
+    leave_ = run->leave;
+    if (run->again) call_->SetAgain();
     writer_->Begin();
-    call_->OnGone([weak = weak_from_this()] {
-      if (const auto self = weak.lock()) self->CancelAll();
-    });
+    call_->OnGone(leave_);
     Drain();
   }
 
@@ -91,14 +87,15 @@ class Generation : public std::enable_shared_from_this<Generation> {
     if (event.finish == FinishReason::kError ||
         event.finish == FinishReason::kCancelled) {
       ended_ = true;
-      CancelAll();
+      leave_();
       writer_->Fail(event.status);
       return;
     }
     const bool done = event.done;
+    call_->SetAtOnce(event.again);
     if (!writer_->Take(request, std::move(event))) {
       ended_ = true;
-      CancelAll();
+      leave_();
       writer_->Fail(absl::CancelledError("the client reads too slowly"));
       return;
     }
@@ -108,27 +105,18 @@ class Generation : public std::enable_shared_from_this<Generation> {
     }
   }
 
-  void CancelAll() {
-    std::vector<uint64_t> ids;
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      ids = ids_;
-    }
-    for (const uint64_t id : ids) engine_->Cancel(id);
-  }
-
   const std::shared_ptr<ApiCall> call_;
-  Engine* const engine_;
   const FrontDoor* const front_door_;
+  RequestLedger* const ledger_;
   const std::shared_ptr<WorkThreads> threads_;
   const std::unique_ptr<AnswerWriter> writer_;
 
   // Of the thread that drains; the one that starts is the first.
   size_t running_ = 0;  // requests
   bool ended_ = false;
+  std::function<void()> leave_;
 
   std::mutex mutex_;
-  std::vector<uint64_t> ids_;
   std::deque<std::pair<size_t, TextEvent>> events_;
   bool draining_ = true;
 };
@@ -136,12 +124,13 @@ class Generation : public std::enable_shared_from_this<Generation> {
 }  // namespace
 
 void StartGeneration(std::shared_ptr<ApiCall> call, const FrontDoor* front_door,
+                     RequestLedger* ledger,
                      std::shared_ptr<WorkThreads> threads,
                      std::vector<GenerateRequest> requests,
                      const char* prompt_field,
                      std::unique_ptr<AnswerWriter> writer) {
-  std::make_shared<Generation>(std::move(call), front_door, std::move(threads),
-                               std::move(writer))
+  std::make_shared<Generation>(std::move(call), front_door, ledger,
+                               std::move(threads), std::move(writer))
       ->Start(std::move(requests), prompt_field);
 }
 

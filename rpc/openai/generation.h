@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "rpc/convert/text_messages.h"
 #include "rpc/coordinator/front_door.h"
+#include "rpc/coordinator/request_ledger.h"
 #include "rpc/openai/api_call.h"
 #include "rpc/openai/work_threads.h"
 
@@ -35,9 +36,11 @@ class AnswerWriter {
 
 // Submits `requests` and returns; the rest happens on `threads`. A request that
 // is refused fails the call as a whole, with the others cancelled; so does the
-// client's leaving, without an answer. Where the prompt is at fault, the error
-// names `prompt_field`. `front_door` outlives the call's requests.
+// client's leaving, without an answer. Calls with a key go through `ledger`,
+// unless it is null. Where the prompt is at fault, the error names
+// `prompt_field`. `front_door` and `ledger` outlive the call's requests.
 void StartGeneration(std::shared_ptr<ApiCall> call, const FrontDoor* front_door,
+                     RequestLedger* ledger,
                      std::shared_ptr<WorkThreads> threads,
                      std::vector<GenerateRequest> requests,
                      const char* prompt_field,

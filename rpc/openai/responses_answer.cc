@@ -5,11 +5,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "rpc/openai/answer_json.h"
 #include "rpc/openai/answer_reader.h"
 #include "rpc/openai/api_error.h"
-#include "rpc/openai/random_id.h"
 #include "rpc/openai/server_events.h"
 
 namespace facet {
@@ -31,10 +29,10 @@ class ResponsesAnswer : public AnswerWriter {
         echo_(request.echo),
         names_(tokenizer, false),
         id_(request.fields.request_id.empty()
-                ? RandomId("resp_")
+                ? call_->NewId("resp_")
                 : "resp_" + request.fields.request_id),
         model_(model),
-        created_(absl::ToUnixSeconds(absl::Now())),
+        created_(call_->created()),
         reader_(tokenizer, prepared, request.tools.declared()) {
     usage_.prompt_tokens = static_cast<int64_t>(prepared.prompt.size());
   }
@@ -168,19 +166,19 @@ class ResponsesAnswer : public AnswerWriter {
     ApiJson& item = item_;
     item = ApiJson::object();
     if (kind == ItemKind::kReasoning) {
-      item["id"] = RandomId("rs_");
+      item["id"] = call_->NewId("rs_");
       item["type"] = "reasoning";
       item["summary"] = ApiJson::array();
       item["content"] = ApiJson::array();
     } else if (kind == ItemKind::kMessage) {
-      item["id"] = RandomId("msg_");
+      item["id"] = call_->NewId("msg_");
       item["type"] = "message";
       item["role"] = "assistant";
       item["content"] = ApiJson::array();
     } else {
-      item["id"] = RandomId("fc_");
+      item["id"] = call_->NewId("fc_");
       item["type"] = "function_call";
-      item["call_id"] = RandomId("call_");
+      item["call_id"] = call_->NewId("call_");
       item["name"] = name;
       item["arguments"] = "";
     }

@@ -120,6 +120,33 @@ class Grpc(unittest.TestCase):
         self.assertEqual(caught.exception.code(), code)
         return caught.exception
 
+    def test_a_request_with_a_key_runs_once(self):
+        request = self.options(text="What is Facet?", max_tokens=20,
+                               ignore_eos=True, request_key="once")
+        tokens = [[token.id for response in self.stub.Generate(
+            request, timeout=120) for token in response.tokens]
+            for _ in range(2)]
+        self.assertEqual(len(tokens[0]), 20)
+        self.assertEqual(tokens[0], tokens[1])
+        request.max_tokens = 21
+        error = self.refused(grpc.StatusCode.ALREADY_EXISTS,
+                             lambda: self.stub.Generate(request, timeout=120))
+        info = error_details_pb2.ErrorInfo()
+        info.ParseFromString(details(error)["ErrorInfo"])
+        self.assertEqual(info.reason, "KEY_IN_USE")
+        request.request_key = "no key"
+        error = self.refused(grpc.StatusCode.INVALID_ARGUMENT,
+                             lambda: self.stub.Generate(request, timeout=120))
+        self.assertIn("request_key", error.details())
+
+    def test_calls_of_a_keyed_chat_have_the_same_ids(self):
+        answers = [self.chat(user("Add 12 and 30."), tools=[ADD],
+                             tool_choice=pb.TOOL_CHOICE_REQUIRED,
+                             options=self.options(request_key="chat"))
+                   for _ in range(2)]
+        self.assertTrue(answers[0].calls)
+        self.assertEqual(answers[0].calls, answers[1].calls)
+
     def test_a_text_is_completed_piece_by_piece(self):
         responses = list(self.stub.Generate(
             self.options(text="Facet is", max_tokens=8), timeout=120))

@@ -14,7 +14,9 @@ class FacetServer:
         self.log = log if log is not None else subprocess.DEVNULL
         self.command = [facet, "serve", "--model", model, "--http=127.0.0.1:0",
                         "--grpc=127.0.0.1:0", "--control=127.0.0.1:0",
-                        "--grace=5s", *flags]
+                        *flags]
+        if not any(flag.startswith("--grace=") for flag in flags):
+            self.command.append("--grace=5s")
 
     def __enter__(self):
         self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE,
