@@ -160,6 +160,8 @@ absl::StatusOr<std::unique_ptr<Client>> ConnectToServer(
   FACET_ASSIGN_OR_RETURN(const auto credentials, MakeCredentials(from));
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxResponseBytes);
+  // A server that is started again is found soon.
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   std::shared_ptr<grpc::Channel> channel =
       grpc::CreateCustomChannel(address, credentials, arguments);
   if (!channel->WaitForConnected(absl::ToChronoTime(absl::Now() + timeout))) {

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <mutex>
@@ -97,6 +98,11 @@ absl::Status JoinAndServe(const WorkerOptions& options,
                          DescribeThisWorker(parts));
   session_options.model_directory = options.model_directory;
   session_options.own_process = options.own_process;
+  if (options.own_process && std::getenv("FACET_CHILD") == nullptr) {
+    session_options.report = [](const std::string& line) {
+      std::fprintf(stderr, "facet worker: %s\n", line.c_str());
+    };
+  }
 
   while (true) {
     FACET_ASSIGN_OR_RETURN(

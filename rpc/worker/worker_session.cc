@@ -1,5 +1,6 @@
 #include "rpc/worker/worker_session.h"
 
+#include <atomic>
 #include <chrono>
 #include <thread>
 #include <utility>
@@ -167,7 +168,9 @@ absl::Status WorkerSession::TakePlace(CommPort port) {
   rank.pools = place->pools;
   rank.max_step_tokens = place->max_step_tokens;
   rank.check_weights = place->check_weights;
-  const LoadProgress progress = [this](int64_t done, int64_t total) {
+  std::atomic<int64_t> read = 0;
+  const LoadProgress progress = [&](int64_t done, int64_t total) {
+    read = total;
     link_->Send(WorkerProgress{done, total});
   };
   FACET_ASSIGN_OR_RETURN(
@@ -178,6 +181,12 @@ absl::Status WorkerSession::TakePlace(CommPort port) {
     loading_ = false;
     heard_ = absl::Now();
     runner_ = std::move(runner);
+  }
+  if (options_.report) {
+    options_.report(read == 0
+                        ? absl::StrCat("rank ", rank.rank, " keeps its weights")
+                        : absl::StrCat("rank ", rank.rank, " read ",
+                                       read.load(), " bytes of weights"));
   }
   rank_ = rank.rank;
   link_->Send(WorkerReady{});

@@ -6,6 +6,7 @@
 
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -23,6 +24,8 @@ struct WorkerSessionOptions {
   // Replaces the directory the coordinator names, where not empty.
   std::string model_directory;
   bool own_process = false;  // all threads stay on the CPUs of the place
+  // Hears what became of the weights for each place; null: nobody does.
+  std::function<void(const std::string& line)> report;
   // Until there is a place, which says how it is from then on.
   absl::Duration heartbeat_interval = absl::Milliseconds(500);
   // A coordinator not heard of for so long, but for the time of loading, is

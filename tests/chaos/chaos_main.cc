@@ -60,12 +60,18 @@ absl::Status Run(const Flags& flags, const ChaosOptions& options) {
     FACET_RETURN_IF_ERROR(server->Stop());
   }
   std::printf("tp %d, pp %d\n", flags.tp, flags.pp);
-  FACET_ASSIGN_OR_RETURN(
-      const auto server,
-      Serve(flags,
-            {absl::StrCat("--tp=", flags.tp), absl::StrCat("--pp=", flags.pp),
-             absl::StrCat("--heartbeat-timeout=", flags.heartbeat_timeout, "s"),
-             "--heartbeat-interval=500ms"}));
+  std::vector<std::string> more = {
+      absl::StrCat("--tp=", flags.tp), absl::StrCat("--pp=", flags.pp),
+      absl::StrCat("--heartbeat-timeout=", flags.heartbeat_timeout, "s"),
+      "--heartbeat-interval=500ms"};
+  if (options.coordinator) {
+    const std::string journal = Folder() + "/chaos_journal";
+    std::filesystem::remove(journal);
+    more.push_back(absl::StrCat("--journal=", journal));
+    more.push_back("--journal-size=1M");
+    more.push_back("--resume-time=5m");
+  }
+  FACET_ASSIGN_OR_RETURN(const auto server, Serve(flags, std::move(more)));
   FACET_RETURN_IF_ERROR(RunChaos(options, *server, requests, expected));
   return server->Stop();
 }
@@ -100,6 +106,8 @@ int Main(int argc, char** argv) {
   app.add_option("--heartbeat-timeout", flags.heartbeat_timeout,
                  "Seconds of silence after which a worker is replaced")
       ->capture_default_str();
+  app.add_flag("--coordinator", options.coordinator,
+               "Let the coordinator fall too, and fill its disk");
   app.add_flag("--skip-forbidden", options.skip_forbidden,
                "Leave out faults that this system forbids");
   CLI11_PARSE(app, argc, argv);

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
+#include <optional>
 #include <random>
 #include <thread>
 
@@ -20,7 +21,7 @@ namespace {
 
 class Chaos {
  public:
-  Chaos(const ChaosOptions& options, const ServedModel& server,
+  Chaos(const ChaosOptions& options, ServedModel& server,
         const std::vector<TextRequest>& requests,
         const std::vector<ChaosOutcome>& expected)
       : options_(options),
@@ -50,6 +51,15 @@ class Chaos {
       std::_Exit(1);
     }
     for (std::thread& user : users) user.join();
+    if (options_.coordinator && status.ok()) {
+      FACET_ASSIGN_OR_RETURN(const ServerState last, server_.State());
+      asked_again_ += last.asked_again;
+      restored_ += last.restored;
+      if (restored_ == 0 || asked_again_ == 0) {
+        status = absl::InternalError(
+            "no request was gone on with by the next coordinator");
+      }
+    }
     Report();
     FACET_RETURN_IF_ERROR(status);
     FACET_RETURN_IF_ERROR(failure_);
@@ -66,8 +76,11 @@ class Chaos {
         if (stop_ || !failure_.ok()) return;
       }
       const size_t which = random() % requests_.size();
-      const absl::StatusOr<ChaosOutcome> outcome =
-          RunRequest(*client_, requests_[which], [this] { NoteEvent(); });
+      TextRequest request = requests_[which];
+      if (options_.coordinator) {
+        request.request_key = absl::StrCat("user-", user, "-", random());
+      }
+      const absl::StatusOr<ChaosOutcome> outcome = Ask(request);
       const std::string difference =
           outcome.ok() ? Difference(expected_[which], *outcome)
                        : outcome.status().ToString();
@@ -78,6 +91,21 @@ class Chaos {
             absl::StrCat("request ", which, ": ", difference));
         changed_.notify_all();
       }
+    }
+  }
+
+  // Asks again as long as it is the way to the server that fails.
+  absl::StatusOr<ChaosOutcome> Ask(const TextRequest& request) {
+    const absl::Time give_up = absl::Now() + options_.patience;
+    while (true) {
+      absl::StatusOr<ChaosOutcome> outcome =
+          RunRequest(*client_, request, [this] { NoteEvent(); });
+      const bool cut = absl::IsUnavailable(outcome.status()) ||
+                       absl::IsUnknown(outcome.status());
+      if (request.request_key.empty() || !cut || absl::Now() > give_up) {
+        return outcome;
+      }
+      absl::SleepFor(absl::Milliseconds(50));
     }
   }
 
@@ -107,6 +135,10 @@ class Chaos {
   }
 
   absl::Status OneFault(int number) {
+    const std::optional<FaultKind> of_coordinator = FaultOfCoordinator(number);
+    if (of_coordinator.has_value()) {
+      return OneFaultOfCoordinator(number, *of_coordinator);
+    }
     const std::vector<pid_t> workers = ChildProcesses(server_.pid());
     if (workers.empty()) {  // all of them are being replaced
       absl::SleepFor(absl::Milliseconds(5));
@@ -114,6 +146,7 @@ class Chaos {
     }
     // Most are deaths; a stall takes a heartbeat timeout to be seen.
     std::discrete_distribution<int> kinds({50, 15, 10, 15, 10});
+    mending_ = false;
     auto kind = static_cast<FaultKind>(kinds(random_));
     const pid_t victim = workers[random_() % workers.size()];
     FACET_ASSIGN_OR_RETURN(const ServerState before, server_.State());
@@ -132,10 +165,55 @@ class Chaos {
       // The next comes while this one is being mended.
       absl::SleepFor(absl::Milliseconds(random_() % 300));
       ++overlapped_;
+      mending_ = true;
       return absl::OkStatus();
     }
     FACET_RETURN_IF_ERROR(AwaitMended(kind, start, before.recoveries));
+    Rest();
+    NoteRecovery(number, kind, victim, start);
+    return absl::OkStatus();
+  }
+
+  // The first two are certain.
+  std::optional<FaultKind> FaultOfCoordinator(int number) {
+    if (!options_.coordinator) return std::nullopt;
+    if (number == 0) return FaultKind::kCoordinator;
+    // A worker that is started meanwhile would keep the limit for ever.
+    if (number == 1 && !mending_) return FaultKind::kFullDisk;
+    const auto draw = random_() % 100;
+    if (draw < 25) return FaultKind::kCoordinator;
+    if (draw < 35 && !mending_) return FaultKind::kFullDisk;
+    return std::nullopt;
+  }
+
+  absl::Status OneFaultOfCoordinator(int number, FaultKind kind) {
+    const absl::Time start = absl::Now();
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      longest_gap_ = absl::ZeroDuration();
+    }
+    const pid_t victim = server_.pid();
+    if (kind == FaultKind::kCoordinator) {
+      FACET_ASSIGN_OR_RETURN(const ServerState before, server_.State());
+      asked_again_ += before.asked_again;
+      restored_ += before.restored;
+      FACET_RETURN_IF_ERROR(server_.Replace());
+      mending_ = false;
+    } else {
+      FACET_RETURN_IF_ERROR(Inject(kind, victim, options_.pause, random_));
+    }
+    FACET_RETURN_IF_ERROR(AwaitEvent(absl::Now()));
+    Rest();
+    NoteRecovery(number, kind, victim, start);
+    return absl::OkStatus();
+  }
+
+  void Rest() {
     absl::SleepFor(options_.most_between * (random_() % 1000) / 1000);
+  }
+
+  void NoteRecovery(int number, FaultKind kind, pid_t victim,
+                    absl::Time start) {
     absl::Duration recovery;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
@@ -148,7 +226,6 @@ class Chaos {
         absl::FormatDuration(absl::Trunc(recovery, absl::Milliseconds(1)))
             .c_str());
     std::fflush(stdout);
-    return absl::OkStatus();
   }
 
   // Waits until the server has recovered and tokens come again. A connection
@@ -179,6 +256,12 @@ class Chaos {
         "%lld answers, %lld events, %d faults during another's repair\n",
         static_cast<long long>(answered_), static_cast<long long>(events_),
         overlapped_);
+    if (options_.coordinator) {
+      std::printf(
+          "%.0f requests asked for again, %.0f gone on with by the next "
+          "coordinator\n",
+          asked_again_, restored_);
+    }
   }
 
   static void Print(const char* name, std::vector<absl::Duration>* times) {
@@ -187,7 +270,7 @@ class Chaos {
       const auto index = static_cast<size_t>(share * (times->size() - 1) + 0.5);
       return absl::ToDoubleSeconds((*times)[index]);
     };
-    std::printf("recovery %-6s n %4zu  p50 %.3f s  p99 %.3f s  most %.3f s\n",
+    std::printf("recovery %-11s n %4zu  p50 %.3f s  p99 %.3f s  most %.3f s\n",
                 name, times->size(), quantile(0.5), quantile(0.99),
                 quantile(1));
   }
@@ -210,13 +293,16 @@ class Chaos {
   }
 
   const ChaosOptions options_;
-  const ServedModel& server_;
+  ServedModel& server_;
   const std::vector<TextRequest>& requests_;
   const std::vector<ChaosOutcome>& expected_;
   std::mt19937_64 random_;
   std::unique_ptr<Client> client_;
   std::vector<absl::Duration> recoveries_[kFaultKinds];
   int overlapped_ = 0;
+  bool mending_ = false;  // a worker may be being started
+  double asked_again_ = 0;
+  double restored_ = 0;
 
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -231,7 +317,7 @@ class Chaos {
 
 }  // namespace
 
-absl::Status RunChaos(const ChaosOptions& options, const ServedModel& server,
+absl::Status RunChaos(const ChaosOptions& options, ServedModel& server,
                       const std::vector<TextRequest>& requests,
                       const std::vector<ChaosOutcome>& expected) {
   return Chaos(options, server, requests, expected).Run();

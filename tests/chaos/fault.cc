@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -79,8 +80,8 @@ absl::Status BreakConnection(pid_t pid, std::mt19937_64& random) {
 }  // namespace
 
 const char* Name(FaultKind kind) {
-  constexpr const char* kNames[kFaultKinds] = {"kill", "pause", "stall",
-                                               "reset", "leave"};
+  constexpr const char* kNames[kFaultKinds] = {
+      "kill", "pause", "stall", "reset", "leave", "coordinator", "full disk"};
   return kNames[static_cast<int>(kind)];
 }
 
@@ -103,6 +104,20 @@ absl::Status Inject(FaultKind kind, pid_t pid, absl::Duration pause,
     case FaultKind::kLeave:
       kill(pid, SIGTERM);
       return absl::OkStatus();
+    case FaultKind::kCoordinator:
+      kill(pid, SIGKILL);
+      return absl::OkStatus();
+    case FaultKind::kFullDisk: {
+      rlimit before = {};
+      if (prlimit(pid, RLIMIT_FSIZE, nullptr, &before) != 0) {
+        return absl::OkStatus();
+      }
+      const rlimit full = {64, before.rlim_max};
+      prlimit(pid, RLIMIT_FSIZE, &full, nullptr);
+      absl::SleepFor(pause);
+      prlimit(pid, RLIMIT_FSIZE, &before, nullptr);
+      return absl::OkStatus();
+    }
   }
   return absl::OkStatus();
 }

@@ -18,13 +18,16 @@ enum class FaultKind {
   kStall,  // it stands still for good
   kReset,  // one of its connections breaks
   kLeave,  // it is asked to leave
+  // Of the coordinator:
+  kCoordinator,  // it ends at once and is started again
+  kFullDisk,     // files cannot grow for a moment, the journal among them
 };
-inline constexpr int kFaultKinds = 5;
+inline constexpr int kFaultKinds = 7;
 
 const char* Name(FaultKind kind);
 
-// Lets `kind` befall `pid`, kPause for `pause`. A process that has gone
-// meanwhile is none's fault.
+// Lets `kind` befall `pid`, kPause and kFullDisk for `pause`. A process that
+// has gone meanwhile is none's fault. kCoordinator only kills.
 //
 // Errors: PERMISSION_DENIED where this system forbids it.
 absl::Status Inject(FaultKind kind, pid_t pid, absl::Duration pause,

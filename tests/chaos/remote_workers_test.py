@@ -5,6 +5,7 @@ them, and a coordinator that dies and comes back.
 Usage: remote_workers_test.py FACET [NAME OF TEST...]
 """
 
+import http.client
 import json
 import os
 import select
@@ -13,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 import urllib.error
@@ -70,7 +72,26 @@ class RemoteWorkers(unittest.TestCase):
         return server
 
     def worker(self):
-        return self.process("worker", f"--coordinator={self.control}")
+        with open(self.log, "a") as log:
+            return self.process("worker", f"--coordinator={self.control}",
+                                stderr=log)
+
+    # The answer to a request that has a key, asked for until it comes.
+    def ask(self, key, body):
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            request = urllib.request.Request(
+                f"http://{self.http}/v1/completions", json.dumps(body).encode(),
+                {"Content-Type": "application/json", "Idempotency-Key": key})
+            try:
+                with urllib.request.urlopen(request,
+                                            timeout=PATIENCE) as answer:
+                    return json.load(answer)
+            except (OSError, http.client.HTTPException) as error:
+                code = getattr(error, "code", None)
+                if code not in (None, 503) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
 
     def await_ready(self, server):
         self.assertTrue(select.select([server.stdout], [], [], PATIENCE)[0])
@@ -190,6 +211,45 @@ class RemoteWorkers(unittest.TestCase):
         self.assertEqual(server.wait(timeout=PATIENCE), 0)
         for worker in workers:
             self.assertEqual(worker.wait(timeout=PATIENCE), 0)
+
+
+    def test_requests_and_weights_outlive_the_coordinator(self):
+        bodies = {f"key-{i}": {
+            "prompt": PROMPTS[i], "max_tokens": 600, "ignore_eos": True,
+            "temperature": 0.8, "seed": i, "logprobs": 1} for i in range(4)}
+        journal = os.path.join(os.path.dirname(self.log), "journal")
+        server = self.serve(f"--journal={journal}")
+        workers = [self.worker(), self.worker()]
+        self.await_ready(server)
+        expected = {key: self.ask("calm-" + key, body)["choices"]
+                    for key, body in bodies.items()}
+        self.assertEqual(len(self.lines("bytes of weights")), 2)
+
+        before = self.metric("generation_tokens_total")
+        found = {}
+        users = [threading.Thread(
+            target=lambda key=key, body=body:
+            found.__setitem__(key, self.ask(key, body)["choices"]))
+            for key, body in bodies.items()]
+        for user in users:
+            user.start()
+        await_("tokens", lambda: self.metric("generation_tokens_total") >
+               before + 400)
+        self.assertLess(len(found), 4, "it was over too soon")
+        server.kill()
+        server.wait()
+        server = self.serve(f"--journal={journal}")
+        self.await_ready(server)
+        for user in users:
+            user.join(PATIENCE)
+        self.assertEqual(found, expected)
+        self.assertGreater(self.metric("requests_restored_total"), 0)
+        self.assertGreater(self.metric("requests_asked_again_total"), 0)
+        # What the journal had is not drawn a second time.
+        self.assertLess(self.metric("generation_tokens_total"), 4 * 600 - 200)
+        self.assertEqual([worker.poll() for worker in workers], [None, None])
+        self.assertEqual(len(self.lines("keeps its weights")), 2)
+        self.assertEqual(len(self.lines("bytes of weights")), 2)
 
 
 if __name__ == "__main__":

@@ -107,6 +107,10 @@ absl::StatusOr<ServerState> ParseMetrics(const std::string& text) {
   FACET_ASSIGN_OR_RETURN(state.prefix_hits,
                          Sum(text, "facet:prefix_cache_hits_total"));
   FACET_ASSIGN_OR_RETURN(state.recoveries, Sum(text, "facet:recoveries_total"));
+  FACET_ASSIGN_OR_RETURN(state.asked_again,
+                         Sum(text, "facet:requests_asked_again_total"));
+  FACET_ASSIGN_OR_RETURN(state.restored,
+                         Sum(text, "facet:requests_restored_total"));
   FACET_ASSIGN_OR_RETURN(state.aborted, Sum(text, "facet:request_success_total",
                                             "finished_reason=\"abort\""));
   return state;
@@ -114,42 +118,51 @@ absl::StatusOr<ServerState> ParseMetrics(const std::string& text) {
 
 absl::StatusOr<std::unique_ptr<ServedModel>> ServedModel::Start(
     const ServedModelOptions& options) {
-  const std::string ready = absl::StrCat(options.folder, "/ready");
+  std::unique_ptr<ServedModel> served(new ServedModel(options));
+  FACET_RETURN_IF_ERROR(served->Launch());
+  return served;
+}
+
+absl::Status ServedModel::Launch() {
+  const std::string ready = absl::StrCat(options_.folder, "/ready");
   unlink(ready.c_str());
-  std::unique_ptr<ServedModel> served(new ServedModel());
-  served->ended_how_ = std::make_shared<std::string>();
+  ended_how_ = std::make_shared<std::string>();
   ChildProcessOptions child;
   // The shell sends the ready line to a file and becomes the server.
   child.executable = "/bin/sh";
   child.argv = {"sh", "-c", "out=$1; shift; exec \"$@\" > \"$out\"", "sh",
                 ready};
-  child.argv.push_back(options.facet);
+  child.argv.push_back(options_.facet);
   child.argv.push_back("serve");
-  for (const char* flag :
-       {"--grpc=127.0.0.1:0", "--http=127.0.0.1:0", "--control=127.0.0.1:0"}) {
-    child.argv.push_back(flag);
-  }
-  child.argv.insert(child.argv.end(), options.flags.begin(),
-                    options.flags.end());
-  child.on_exit = [how = served->ended_how_](const std::string& what) {
-    *how = what;
-  };
-  FACET_ASSIGN_OR_RETURN(served->process_,
-                         ChildProcess::Start(std::move(child)));
+  child.argv.push_back("--grpc=" + grpc_);
+  child.argv.push_back("--http=" + http_);
+  child.argv.push_back("--control=127.0.0.1:0");
+  child.argv.insert(child.argv.end(), options_.flags.begin(),
+                    options_.flags.end());
+  child.on_exit = [how = ended_how_](const std::string& what) { *how = what; };
+  FACET_ASSIGN_OR_RETURN(process_, ChildProcess::Start(std::move(child)));
   const absl::Time deadline = absl::Now() + absl::Minutes(1);
   std::string line;
   while ((line = ReadyLine(ready)).empty()) {
-    if (served->process_->WaitUntilGone(absl::Now() + absl::Milliseconds(50))) {
-      return absl::InternalError(
-          absl::StrCat("the server ", *served->ended_how_));
+    if (process_->WaitUntilGone(absl::Now() + absl::Milliseconds(50))) {
+      return absl::InternalError(absl::StrCat("the server ", *ended_how_));
     }
     if (absl::Now() > deadline) {
       return absl::DeadlineExceededError("the server does not get ready");
     }
   }
-  served->grpc_ = Word(line, "grpc");
-  served->http_ = Word(line, "http");
-  return served;
+  grpc_ = Word(line, "grpc");
+  http_ = Word(line, "http");
+  return absl::OkStatus();
+}
+
+absl::Status ServedModel::Replace() {
+  process_->Kill(SIGKILL);
+  if (!process_->WaitUntilGone(absl::Now() + absl::Minutes(1))) {
+    return absl::InternalError("the server outlives SIGKILL");
+  }
+  process_.reset();  // on_exit has returned afterwards
+  return Launch();
 }
 
 absl::StatusOr<ServerState> ServedModel::State() const {

@@ -29,7 +29,9 @@ struct ServerState {
   double preemptions = 0;
   double prefix_hits = 0;
   double recoveries = 0;
-  double aborted = 0;  // requests that ended because nobody wants them
+  double asked_again = 0;  // requests that got the answer of an earlier one
+  double restored = 0;     // requests of the server before
+  double aborted = 0;      // requests that ended because nobody wants them
 };
 
 class ServedModel {
@@ -46,17 +48,23 @@ class ServedModel {
   // Bytes of each process that no file backs: the coordinator, then workers.
   absl::StatusOr<std::vector<int64_t>> Memory() const;
 
+  // Kills it at once and starts it anew, at the same addresses.
+  absl::Status Replace();
+
   // Asks it to end. Errors: INTERNAL when it does not within half a minute, or
   // not well.
   absl::Status Stop();
 
  private:
-  ServedModel() = default;
+  explicit ServedModel(const ServedModelOptions& options) : options_(options) {}
 
+  absl::Status Launch();
+
+  const ServedModelOptions options_;
   std::unique_ptr<ChildProcess> process_;
   std::shared_ptr<std::string> ended_how_;
-  std::string grpc_;
-  std::string http_;
+  std::string grpc_ = "127.0.0.1:0";
+  std::string http_ = "127.0.0.1:0";
 };
 
 // Of the body of a /metrics response. Errors: INVALID_ARGUMENT when a series is
