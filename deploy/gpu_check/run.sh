@@ -91,21 +91,36 @@ sanitizer() {
   done
 }
 
-slice() { # PRESET
-  TMPDIR=$scratch ./facet bench --device=cuda --synthetic="$1:$scratch/$1" \
-    --kv-format=bf16 --kv-memory=16G --only=decode,prefill --batch=1,8,32 \
-    --prompt=512 --decode=64 --repeat=3 --json
+# Weights are drawn on the GPU itself; nothing but a config is written.
+steps() { # PRESET [FLAG...]
+  local preset=$1
+  shift
+  TMPDIR=$scratch ./facet bench --device=cuda --drawn --synthetic="$preset" \
+    --kv-format=bf16 --prompt=512 --decode=64 --repeat=3 --json "$@"
+}
+
+# Drawn weights are the processors', seen by what a model makes of them.
+same_drawn() {
+  local preset device
+  for preset in tiny tiny-moe; do
+    steps "$preset" --only=decode >/dev/null || return 1
+    for device in cpu cuda; do
+      ./facet generate --model "$scratch/facet-synthetic/$preset-drawn" \
+        --device="$device" --prompt 'Once upon a time' --max-tokens 40 \
+        --ignore-eos >"$scratch/drawn-$device" || return 1
+    done
+    cmp "$scratch/drawn-cpu" "$scratch/drawn-cuda" || return 1
+    echo "$preset: weights drawn on the GPU are the processors'"
+  done
 }
 
 # What graphs are worth: the same step with a call for every kernel.
-slice_alone() { # PRESET
-  FACET_CUDA_GRAPHS=0 TMPDIR=$scratch ./facet bench --device=cuda \
-    --synthetic="$1:$scratch/$1" --kv-format=bf16 --kv-memory=16G \
-    --only=decode --batch=1 --prompt=512 --decode=64 --repeat=3 --json
+steps_alone() { # PRESET
+  FACET_CUDA_GRAPHS=0 steps "$1" --only=decode --batch=1
 }
 
 export scratch
-export -f logits same_logits same_answers sanitizer slice slice_alone
+export -f logits same_logits same_answers same_drawn sanitizer steps steps_alone
 
 step machine 20 nvidia-smi -q -d CLOCK,POWER,MEMORY
 step start 30 ./facet generate --model models/dense-tiny --device=cuda \
@@ -113,14 +128,17 @@ step start 30 ./facet generate --model models/dense-tiny --device=cuda \
 step kernels 90 ./operations_gpu_test
 step golden 60 same_logits
 step answers 60 same_answers
+step drawn 40 same_drawn
 step launches 20 ./gpu_benchmark launches
 step products 60 ./gpu_benchmark products
 step experts 30 ./gpu_benchmark experts
 step attention 40 ./gpu_benchmark attention
-step slice-31b 100 slice slice-31b
-step slice-26b-a4b 100 slice slice-26b-a4b
-step slice-31b-alone 40 slice_alone slice-31b
-step slice-26b-a4b-alone 40 slice_alone slice-26b-a4b
+step model-31b 120 steps 31b --only=decode,concurrency,prefill --batch=1,8,32
+step model-26b-a4b 100 steps 26b-a4b --only=decode,concurrency,prefill \
+  --batch=1,8,32
+step model-31b-bf16 60 steps 31b --only=decode,prefill --activations=bf16
+step model-26b-a4b-alone 40 steps_alone 26b-a4b
+step slice-31b 40 steps slice-31b --only=decode,prefill
 step torch 40 python3 torch_products.py
 step transformers 60 python3 transformers_step.py
 step sanitizer 60 sanitizer

@@ -48,6 +48,30 @@ def launches(results):
             for o in lines_of(results / "launches.txt") if "launch" in o]
 
 
+STEPS = ("model-31b", "model-26b-a4b", "model-31b-bf16", "model-26b-a4b-alone",
+         "slice-31b")
+
+
+def report_of(path):
+    """The report of `facet bench --json`, behind what it said on the way."""
+    text = path.read_text(errors="replace") if path.exists() else ""
+    begin = text.find("{\n")
+    try:
+        return json.JSONDecoder().raw_decode(text[begin:])[0] if begin >= 0 else {}
+    except ValueError:
+        return {}
+
+
+def steps(results):
+    rows = []
+    for step in STEPS:
+        for o in report_of(results / f"{step}.txt").get("figures", []):
+            if o["name"] == "tokens_per_s":
+                rows.append(f"| {step} | {o['group']} | {o['median']:.1f} "
+                            f"| {o['min']:.1f} to {o['max']:.1f} |")
+    return rows
+
+
 def main():
     results = pathlib.Path(sys.argv[1])
     print("| kernel | us | GB/s | of a copy | of a read | PyTorch, us |")
@@ -56,6 +80,9 @@ def main():
     print("\n| a kernel that does nothing | us | calls changed | refused |")
     print("|---|---|---|---|")
     print("\n".join(launches(results)))
+    print("\n| steps | | tokens/s | |")
+    print("|---|---|---|---|")
+    print("\n".join(steps(results)))
     for o in lines_of(results / "transformers.txt"):
         print(f"\ntransformers: {json.dumps(o)}")
     print("\n```")

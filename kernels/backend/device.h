@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "kernels/backend/backend.h"
+#include "kernels/random_weights/random_weights.h"
 
 namespace facet {
 
@@ -68,6 +69,10 @@ class Device {
   // is back; the copy is there for every operation asked for later.
   virtual absl::Status Upload(const void* from, int64_t rows, size_t row_bytes,
                               size_t stride, void* to) = 0;
+  // Draws `slice` to `to`, [rows, cols] in bf16 without gaps. It is there for
+  // every operation asked for later.
+  virtual absl::Status Draw(const RandomTensor& tensor,
+                            const RandomSlice& slice, void* to) = 0;
   // How many bytes a backend of these limits takes for itself.
   virtual size_t BackendBytes(const BackendLimits& limits) const = 0;
   virtual absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(

@@ -3,6 +3,8 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
 #include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/launch_line.h"
+#include "kernels/cuda/operations.h"
 #include "kernels/cuda/runtime.h"
 #include "kernels/cuda/staged_upload.h"
 #include "kernels/cuda/stream_marks.h"
@@ -47,6 +49,22 @@ class CudaDevice : public Device {
       FACET_ASSIGN_OR_RETURN(upload_, StagedUpload::Create(kHalfBytes));
     }
     return upload_->Run(from, rows, row_bytes, stride, to);
+  }
+
+  absl::Status Draw(const RandomTensor& tensor, const RandomSlice& slice,
+                    void* to) override {
+    FACET_RETURN_IF_ERROR(UseDevice(index_));
+    FACET_ASSIGN_OR_RETURN(const Stream stream, MakeStream());
+    absl::Status status;
+    {
+      LaunchLine line(stream, /*graphs=*/false,
+                      [] { return absl::OkStatus(); });
+      DrawWeights(tensor, slice, static_cast<BF16*>(to), line);
+      status = line.Run();
+    }
+    if (status.ok()) status = Wait(stream);
+    DestroyStream(stream);
+    return status;
   }
 
   size_t BackendBytes(const BackendLimits& limits) const override {

@@ -17,6 +17,7 @@
 #include "kernels/experts/experts.h"
 #include "kernels/gated_gelu/gated_gelu.h"
 #include "kernels/matmul/matmul.h"
+#include "kernels/random_weights/random_weights.h"
 #include "kernels/rms_norm/rms_norm.h"
 #include "kernels/router/router.h"
 #include "kernels/sampling/top_logits_cuda_plan.h"
@@ -40,6 +41,10 @@ void GatherRows(int64_t count, const int64_t* rows, int64_t width,
 void AddParts(int parts, const float* x, int64_t count, float* y,
               KernelLine& line);
 void Softcap(float* x, int64_t count, float cap, KernelLine& line);
+
+// y: [rows, cols] of the slice, without gaps.
+void DrawWeights(const RandomTensor& tensor, const RandomSlice& slice, BF16* y,
+                 KernelLine& line);
 
 // The `count` best of each row, best first: [rows, count] in `scratch`, which
 // holds TopScratchBytes(). REQUIRES: 0 < count <= kMostDeviceTop.

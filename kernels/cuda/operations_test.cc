@@ -125,6 +125,25 @@ class OperationsTest : public testing::Test {
   std::vector<DeviceMemory> kept_;
 };
 
+TEST_F(OperationsTest, WeightsDrawnHereAreTheHosts) {
+  for (const float bound : {0.125f, 0.0f}) {
+    const RandomTensor tensor = {77, 5, bound};
+    for (const RandomSlice& slice :
+         {RandomSlice{0, 3, 700, 700}, RandomSlice{13, 5, 27, 61},
+          RandomSlice{(int64_t{1} << 35) + 4, 300, 8, 16},
+          RandomSlice{7, 2, 1, 9}, RandomSlice{0, 0, 5, 5}}) {
+      std::vector<BF16> drawn(slice.rows * slice.cols);
+      DrawOnHost(tensor, slice, drawn.data());
+      BF16* y = OnDevice(std::vector<BF16>(drawn.size() + 1, ToBF16(3.0f)));
+      const absl::Status status = device_->Draw(tensor, slice, y);
+      ASSERT_TRUE(status.ok()) << status;
+      // And not one more.
+      drawn.push_back(ToBF16(3.0f));
+      ExpectSameBits(FromDevice(y, drawn.size()), drawn, "drawn");
+    }
+  }
+}
+
 TEST_F(OperationsTest, ProductsOfAllShapes) {
   for (const int64_t m : {1, 2, 3, 5, 8, 13}) {
     for (const bool gated : {false, true}) {

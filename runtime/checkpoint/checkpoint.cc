@@ -12,6 +12,7 @@
 #include "kernels/base/status_macros.h"
 #include "nlohmann/json.hpp"
 #include "runtime/checkpoint/mapped_file.h"
+#include "runtime/checkpoint/random_checkpoint.h"
 #include "runtime/checkpoint/safetensors.h"
 #include "runtime/config/json_fields.h"
 
@@ -148,6 +149,8 @@ absl::StatusOr<std::unique_ptr<Checkpoint>> Checkpoint::Open(
   } else {
     FACET_ASSIGN_OR_RETURN(shards, ListSafetensors(directory));
   }
+  const std::string random = absl::StrCat(directory, "/", kRandomWeightsName);
+  if (shards.empty() && Exists(random)) return OpenRandomCheckpoint(random);
   if (shards.empty()) {
     return absl::NotFoundError(
         absl::StrCat(directory, ": expected *.safetensors, found none"));

@@ -1,7 +1,7 @@
 // A Hugging Face checkpoint directory: *.safetensors with or without
 // model.safetensors.index.json, memory-mapped and read-only. Opening reads the
 // headers alone; tensors are views into the mapping, so every process on a
-// machine shares one copy in the page cache.
+// machine shares one copy in the page cache. Or weights that lie in no file.
 #ifndef FACET_RUNTIME_CHECKPOINT_CHECKPOINT_H_
 #define FACET_RUNTIME_CHECKPOINT_CHECKPOINT_H_
 
@@ -16,6 +16,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "kernels/base/dtype.h"
+#include "kernels/random_weights/random_weights.h"
 
 namespace facet {
 
@@ -29,9 +30,21 @@ struct TensorView {
   std::string file;  // for messages
 };
 
+// One run of bytes that a rank will read.
+struct ByteRange {
+  const uint8_t* data = nullptr;
+  size_t bytes = 0;
+};
+
+// Called now and then from one thread with bytes done so far and bytes in all.
+using LoadProgress = std::function<void(int64_t done, int64_t total)>;
+
 // Immutable after Open(), so threads may share one. Views live as long as it.
 class Checkpoint {
  public:
+  // Where there is no *.safetensors but random_weights.json, weights are drawn;
+  // see runtime/checkpoint/random_checkpoint.h.
+  //
   // Errors (each names file, tensor, expected and found):
   //   NOT_FOUND         no directory, no *.safetensors, a shard that the index
   //                     lists is missing
@@ -47,16 +60,19 @@ class Checkpoint {
   virtual const TensorView* Find(absl::string_view name) const = 0;
   virtual const std::vector<std::string>& names() const = 0;
   virtual int64_t total_bytes() const = 0;
-};
 
-// One run of bytes that a rank will read.
-struct ByteRange {
-  const uint8_t* data = nullptr;
-  size_t bytes = 0;
+  // How a tensor's elements are drawn, for weights that lie in no file. Null:
+  // they are where the view leads.
+  virtual const RandomTensor* FindRandom(absl::string_view) const {
+    return nullptr;
+  }
+  // Draws matrices to where views lead, before they are read on the host;
+  // ranges lie inside tensors. Files need none of it. One thread calls.
+  virtual absl::Status Draw(absl::Span<const ByteRange>, int /*num_threads*/,
+                            const LoadProgress&) {
+    return absl::OkStatus();
+  }
 };
-
-// Called now and then from one thread with bytes done so far and bytes in all.
-using LoadProgress = std::function<void(int64_t done, int64_t total)>;
 
 // Brings `ranges` into this process' page tables with `num_threads` threads,
 // reading from disk what is not cached. Errors: DATA_LOSS when the file became

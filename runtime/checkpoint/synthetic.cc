@@ -18,6 +18,7 @@
 #include "kernels/base/dtype.h"
 #include "kernels/base/status_macros.h"
 #include "nlohmann/json.hpp"
+#include "runtime/checkpoint/random_checkpoint.h"
 #include "runtime/checkpoint/safetensors_writer.h"
 #include "runtime/checkpoint/synthetic_tokenizer.h"
 #include "runtime/checkpoint/text_tensors.h"
@@ -31,6 +32,7 @@ using nlohmann::json;
 
 constexpr int64_t kShardBytes = 2'000'000'000;
 constexpr int64_t kChunkElements = 1 << 20;
+constexpr uint64_t kDrawnSeed = 1;
 constexpr int64_t kSpareBytes = 64 << 20;  // beside the weights
 
 constexpr SyntheticPreset kPresets[] = {
@@ -40,6 +42,8 @@ constexpr SyntheticPreset kPresets[] = {
     {"slice-31b", "6 of the 31B's layers and its head at full size, 8.7 GB"},
     {"slice-26b-a4b",
      "6 of the 26B-A4B's layers and its head at full size, 11 GB"},
+    {"31b", "the text model of 31B at full size, 61 GB"},
+    {"26b-a4b", "the text model of 26B-A4B at full size, 51 GB"},
     {"tiny", "a dense model of 6 layers for tests, 3 MB"},
     {"tiny-moe", "8 experts in 6 layers for tests, 4 MB"},
 };
@@ -90,19 +94,19 @@ Shape ShapeOf(absl::string_view preset) {
     shape.per_layer_width = 256;
     shape.sharing_layers = 20;
     shape.double_wide = true;
-  } else if (preset == "slice-31b") {
+  } else if (preset == "slice-31b" || preset == "31b") {
     shape.vocab = 262144;
     shape.hidden = 5376;
     shape.intermediate = 21504;
-    shape.layers = 6;
+    shape.layers = preset == "31b" ? 60 : 6;
     shape.heads = 32;
     shape.kv_heads = 16;
     shape.global_kv_heads = 4;
-  } else if (preset == "slice-26b-a4b") {
+  } else if (preset == "slice-26b-a4b" || preset == "26b-a4b") {
     shape.vocab = 262144;
     shape.hidden = 2816;
     shape.intermediate = 2112;
-    shape.layers = 6;
+    shape.layers = preset == "26b-a4b" ? 30 : 6;
     shape.heads = 16;
     shape.kv_heads = 8;
     shape.global_kv_heads = 2;
@@ -389,6 +393,7 @@ absl::Span<const SyntheticPreset> SyntheticPresets() { return kPresets; }
 
 absl::Status WriteSynthetic(const std::string& preset,
                             const std::string& directory,
+                            SyntheticWeights weights,
                             const LoadProgress& progress) {
   std::string known;
   bool found = false;
@@ -405,7 +410,9 @@ absl::Status WriteSynthetic(const std::string& preset,
   FACET_ASSIGN_OR_RETURN(const ModelConfig model, ParseModelConfig(config));
   std::vector<TensorSpec> tensors = TextTensors(model);
   int64_t bytes = kSpareBytes;
-  for (const TensorSpec& tensor : tensors) bytes += NumBytes(tensor);
+  if (weights == SyntheticWeights::kWritten) {
+    for (const TensorSpec& tensor : tensors) bytes += NumBytes(tensor);
+  }
   FACET_RETURN_IF_ERROR(PrepareDirectory(directory, bytes));
 
   const json generation = {{"do_sample", false},
@@ -424,8 +431,19 @@ absl::Status WriteSynthetic(const std::string& preset,
       WriteText(directory + "/tokenizer_config.json", tokenizer.dump(1)));
   FACET_RETURN_IF_ERROR(WriteText(directory + "/tokenizer.json",
                                   SyntheticTokenizerJson(shape.vocab)));
-  WeightWriter writer(std::move(tensors), shape.hidden, progress);
-  FACET_RETURN_IF_ERROR(writer.Write(directory));
+  if (weights == SyntheticWeights::kDrawn) {
+    std::vector<DrawnTensor> drawn;
+    for (const TensorSpec& tensor : tensors) {
+      drawn.push_back(
+          {tensor.name, tensor.shape, BoundOf(tensor, shape.hidden)});
+    }
+    FACET_RETURN_IF_ERROR(
+        WriteText(absl::StrCat(directory, "/", kRandomWeightsName),
+                  RandomWeightsJson(kDrawnSeed, drawn)));
+  } else {
+    WeightWriter writer(std::move(tensors), shape.hidden, progress);
+    FACET_RETURN_IF_ERROR(writer.Write(directory));
+  }
   // Last, so that a directory cut short does not pass for a model.
   return WriteText(directory + "/config.json", config);
 }

@@ -18,6 +18,11 @@ struct SyntheticPreset {
 
 absl::Span<const SyntheticPreset> SyntheticPresets();
 
+// Drawn ones take no room on a disk: whoever loads them draws them where they
+// are needed, see runtime/checkpoint/random_checkpoint.h. Of the same
+// distribution, with other bits.
+enum class SyntheticWeights { kWritten, kDrawn };
+
 // Writes config.json, generation_config.json, a byte-fallback tokenizer and the
 // weights of `preset` to `directory`, which is made if need be. Matrices are
 // uniform with standard deviation 1 / sqrt(columns), embeddings 1 /
@@ -29,6 +34,7 @@ absl::Span<const SyntheticPreset> SyntheticPresets();
 // disk lacks room; INTERNAL when it cannot be written.
 absl::Status WriteSynthetic(const std::string& preset,
                             const std::string& directory,
+                            SyntheticWeights weights,
                             const LoadProgress& progress);
 
 }  // namespace facet

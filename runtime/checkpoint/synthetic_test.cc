@@ -38,11 +38,12 @@ TEST_P(SyntheticTest, WhatIsWrittenOpensAsACheckpointOfItsConfig) {
   const std::string directory = FreshDirectory(GetParam());
   int64_t done = 0, total = -1;
   const absl::Status status =
-      WriteSynthetic(GetParam(), directory, [&](int64_t d, int64_t t) {
-        EXPECT_GE(d, done);
-        done = d;
-        total = t;
-      });
+      WriteSynthetic(GetParam(), directory, SyntheticWeights::kWritten,
+                     [&](int64_t d, int64_t t) {
+                       EXPECT_GE(d, done);
+                       done = d;
+                       total = t;
+                     });
   ASSERT_TRUE(status.ok()) << status;
   EXPECT_EQ(done, total);
 
@@ -88,8 +89,10 @@ INSTANTIATE_TEST_SUITE_P(SmallPresets, SyntheticTest,
 
 TEST(SyntheticTest, TheSamePresetGivesTheSameBytes) {
   const std::string a = FreshDirectory("a"), b = FreshDirectory("b");
-  ASSERT_TRUE(WriteSynthetic("tiny", a, nullptr).ok());
-  ASSERT_TRUE(WriteSynthetic("tiny", b, nullptr).ok());
+  ASSERT_TRUE(
+      WriteSynthetic("tiny", a, SyntheticWeights::kWritten, nullptr).ok());
+  ASSERT_TRUE(
+      WriteSynthetic("tiny", b, SyntheticWeights::kWritten, nullptr).ok());
   const auto first = Checkpoint::Open(a), second = Checkpoint::Open(b);
   ASSERT_TRUE(first.ok() && second.ok());
   for (const std::string& name : (*first)->names()) {
@@ -103,14 +106,18 @@ TEST(SyntheticTest, TheSamePresetGivesTheSameBytes) {
 
 TEST(SyntheticTest, NothingIsOverwritten) {
   const std::string directory = FreshDirectory("twice");
-  ASSERT_TRUE(WriteSynthetic("tiny", directory, nullptr).ok());
-  const absl::Status status = WriteSynthetic("tiny", directory, nullptr);
+  ASSERT_TRUE(
+      WriteSynthetic("tiny", directory, SyntheticWeights::kWritten, nullptr)
+          .ok());
+  const absl::Status status =
+      WriteSynthetic("tiny", directory, SyntheticWeights::kWritten, nullptr);
   EXPECT_EQ(status.code(), absl::StatusCode::kAlreadyExists);
   EXPECT_THAT(status.message(), HasSubstr(directory));
 }
 
 TEST(SyntheticTest, AnUnknownPresetNamesTheKnown) {
-  const absl::Status status = WriteSynthetic("huge", "/no/such", nullptr);
+  const absl::Status status =
+      WriteSynthetic("huge", "/no/such", SyntheticWeights::kWritten, nullptr);
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(status.message(), HasSubstr("preset \"huge\""));
   for (const SyntheticPreset& preset : SyntheticPresets()) {

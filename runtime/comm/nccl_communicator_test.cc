@@ -180,6 +180,9 @@ class HostDevice : public Device {
   absl::Status Upload(const void*, int64_t, size_t, size_t, void*) override {
     return absl::OkStatus();
   }
+  absl::Status Draw(const RandomTensor&, const RandomSlice&, void*) override {
+    return absl::OkStatus();
+  }
   size_t BackendBytes(const BackendLimits&) const override { return 0; }
   absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(
       const BackendLimits&) override {

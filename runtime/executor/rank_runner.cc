@@ -195,6 +195,8 @@ class RankRunnerImpl : public RankRunner {
                                                   std::move(checkpoint)));
     if (options_.open_device == nullptr) {
       FACET_RETURN_IF_ERROR(
+          DrawWeights(options_.num_threads, progress, &weights_));
+      FACET_RETURN_IF_ERROR(
           Prefault(weights_.ranges, options_.num_threads, progress));
     }
     if (options_.check_weights) {

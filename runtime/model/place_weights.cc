@@ -1,5 +1,6 @@
 // The way of a rank's weights to a device.
 #include <algorithm>
+#include <vector>
 
 #include "kernels/base/status_macros.h"
 #include "runtime/model/weights.h"
@@ -9,6 +10,13 @@ namespace {
 
 int64_t BytesOf(const WeightMatrix& m) {
   return m.rows * m.cols * static_cast<int64_t>(SizeOf(m.dtype));
+}
+
+// Where `m` lies in its tensor, one of bf16.
+RandomSlice SliceOf(const WeightMatrix& m, const Checkpoint& checkpoint) {
+  const uint8_t* begin = checkpoint.Find(m.name)->data;
+  return {(static_cast<const uint8_t*>(m.data) - begin) / 2, m.rows, m.cols,
+          m.stride};
 }
 
 // Whether the rows of `part` are rows of `whole`.
@@ -57,25 +65,47 @@ int64_t PlacedBytes(const Weights& weights) {
   return bytes;
 }
 
+absl::Status DrawWeights(int num_threads, const LoadProgress& progress,
+                         Weights* weights) {
+  std::vector<ByteRange> ranges = weights->ranges;
+  // Rows are gathered from anywhere in these.
+  for (const WeightMatrix* table :
+       {&weights->embedding, &weights->per_layer_embedding}) {
+    if (table->empty()) continue;
+    ranges.push_back({static_cast<const uint8_t*>(table->data),
+                      static_cast<size_t>(BytesOf(*table))});
+  }
+  return weights->checkpoint->Draw(ranges, num_threads, progress);
+}
+
 absl::Status PlaceWeights(Device* device, const LoadProgress& progress,
                           Weights* weights) {
   const int64_t total = PlacedBytes(*weights);
   int64_t done = 0;
   absl::Status status;
-  const auto place = [&](const void* from, int64_t rows, size_t row_bytes,
-                         size_t stride) -> const void* {
-    if (!status.ok() || rows == 0 || row_bytes == 0) return nullptr;
+  // fill(memory) brings the bytes there.
+  const auto place = [&](size_t bytes, auto fill) -> const void* {
+    if (!status.ok() || bytes == 0) return nullptr;
     absl::StatusOr<DeviceMemory> memory =
-        DeviceMemory::Allocate(device, rows * row_bytes, "weights");
+        DeviceMemory::Allocate(device, bytes, "weights");
     if (!memory.ok()) {
       status = memory.status();
       return nullptr;
     }
-    status = device->Upload(from, rows, row_bytes, stride, memory->data());
-    done += rows * row_bytes;
+    status = fill(memory->data());
+    done += static_cast<int64_t>(bytes);
     if (progress) progress(done, total);
     weights->placed.push_back(*std::move(memory));
     return weights->placed.back().data();
+  };
+  const auto fill_matrix = [&](const WeightMatrix& m, void* to) {
+    const RandomTensor* random = weights->checkpoint->FindRandom(m.name);
+    if (random != nullptr) {
+      return device->Draw(*random, SliceOf(m, *weights->checkpoint), to);
+    }
+    const size_t element = SizeOf(m.dtype);
+    return device->Upload(m.data, m.rows, m.cols * element, m.stride * element,
+                          to);
   };
   const WeightMatrix tied = IsWithin(weights->head, weights->embedding)
                                 ? weights->embedding
@@ -84,14 +114,16 @@ absl::Status PlaceWeights(Device* device, const LoadProgress& progress,
       *weights,
       [&](WeightMatrix& m) {
         if (m.empty()) return;
-        const size_t element = SizeOf(m.dtype);
-        m.data = place(m.data, m.rows, m.cols * element, m.stride * element);
+        m.data =
+            place(BytesOf(m), [&](void* to) { return fill_matrix(m, to); });
         m.stride = m.cols;
       },
       [&](WeightVector& v) {
         if (v.values().empty()) return;
-        v.PlaceAt(static_cast<const float*>(
-            place(v.values().data(), 1, 4 * v.values().size(), 0)));
+        const size_t bytes = 4 * v.values().size();
+        v.PlaceAt(static_cast<const float*>(place(bytes, [&](void* to) {
+          return device->Upload(v.values().data(), 1, bytes, 0, to);
+        })));
       });
   FACET_RETURN_IF_ERROR(status);
   if (!tied.empty()) {

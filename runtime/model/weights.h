@@ -115,11 +115,16 @@ absl::StatusOr<Weights> SliceWeights(const ModelConfig& model,
 int64_t PlacedBytes(const Weights& weights);
 
 // Copies what this rank reads to `device`, matrices without gaps between rows,
-// and lets go of the checkpoint. `progress` hears of bytes done and in all.
+// or draws it there where it lies in no file, and lets go of the checkpoint.
+// `progress` hears of bytes done and in all.
 //
 // Errors: those of the device.
 absl::Status PlaceWeights(Device* device, const LoadProgress& progress,
                           Weights* weights);
+
+// Draws what this rank reads to the host's memory, where it lies in no file.
+absl::Status DrawWeights(int num_threads, const LoadProgress& progress,
+                         Weights* weights);
 
 // Reads every weight of this rank; INVALID_ARGUMENT names the tensor that holds
 // a NaN or an infinity.

@@ -1,6 +1,7 @@
 // The whole model on a device, every kernel and every copy of it, against the
 // processors: the same bits for every chunk, batch and number of ranks. The
 // device is the emulation of one.
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -8,6 +9,7 @@
 
 #include "gtest/gtest.h"
 #include "kernels/cuda/cuda_backend.h"
+#include "runtime/checkpoint/synthetic.h"
 #include "tests/invariance/tiny_models.h"
 #include "tests/support/forward.h"
 #include "tests/support/thread_cluster.h"
@@ -144,6 +146,43 @@ TEST_P(DeviceModelTest, TokensDrawnFromTheBestAreTheProcessors) {
     ASSERT_TRUE(a.ok()) << a.status();
     ASSERT_TRUE(b.ok()) << b.status();
     EXPECT_EQ(Difference(*a, *b), "");
+  }
+}
+
+// Every rank draws its slices; together they are the model that one processor
+// draws.
+TEST(DrawnModelTest, WeightsDrawnByTwoDevicesAreTheProcessors) {
+  for (const char* preset : {"tiny", "tiny-moe"}) {
+    const std::string directory =
+        testing::TempDir() + "/drawn-" + std::string(preset);
+    const absl::Status written =
+        WriteSynthetic(preset, directory, SyntheticWeights::kDrawn, nullptr);
+    ASSERT_TRUE(written.ok()) << written;
+    RankOptions options;
+    options.model_directory = directory;
+    options.pools = {32, 32, 32};
+    auto cpu = MakeThreadCluster(options);
+    ASSERT_TRUE(cpu.ok()) << cpu.status();
+    options.parallelism.tp_size = 2;
+    options.open_device = Open;
+    auto devices = MakeThreadCluster(options);
+    ASSERT_TRUE(devices.ok()) << devices.status();
+    ForwardOptions forward;
+    forward.vocab_size = 1024;
+    forward.sliding_window = 32;
+    const std::vector<TokenIds> prompts = {{2, 900, 31, 5, 77}};
+    const auto expected = LogitsOf(**cpu, prompts, forward);
+    const auto found = LogitsOf(**devices, prompts, forward);
+    ASSERT_TRUE(expected.ok()) << expected.status();
+    ASSERT_TRUE(found.ok()) << found.status();
+    ASSERT_EQ((*found)[0].size(), (*expected)[0].size());
+    EXPECT_EQ(std::memcmp((*found)[0].data(), (*expected)[0].data(),
+                          (*found)[0].size() * sizeof(float)),
+              0)
+        << preset;
+    const float first = (*found)[0][0];
+    EXPECT_TRUE(std::any_of((*found)[0].begin(), (*found)[0].end(),
+                            [&](float logit) { return logit != first; }));
   }
 }
 

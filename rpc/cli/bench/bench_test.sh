@@ -110,6 +110,20 @@ grep -q "open 5/s: too few answers" "${TEST_TMPDIR}/server.json" ||
   expect "${TEST_TMPDIR}/server.json" "open 5/s" next_token_p50
 expect "${TEST_TMPDIR}/server.json" "prefix 320" cached
 
+# Weights that are drawn when they are loaded are on no disk, and many workers
+# draw the same ones.
+for workers in 1 2; do
+  "$facet" bench --synthetic="tiny-moe:${TEST_TMPDIR}/drawn-tiny" --drawn \
+    --workers="$workers" --threads=1 "${small[@]}" --only=decode --json \
+    > "${TEST_TMPDIR}/drawn.json"
+  expect "${TEST_TMPDIR}/drawn.json" decode tokens_per_s
+  "$facet" generate --model "${TEST_TMPDIR}/drawn-tiny" --prompt "the rain" \
+    --workers="$workers" --max-tokens 8 --ignore-eos \
+    > "${TEST_TMPDIR}/drawn-$workers.txt"
+done
+cmp "${TEST_TMPDIR}/drawn-1.txt" "${TEST_TMPDIR}/drawn-2.txt"
+compgen -G "${TEST_TMPDIR}/drawn*/*.safetensors" && fail "weights were written"
+
 # refuse FLAGS: exit code 2 and one line that says why.
 refuse() {
   local status=0
@@ -123,6 +137,7 @@ refuse --model=/nonexistent
 refuse --synthetic=no-such-preset
 refuse --synthetic="$model" --model=/nonexistent
 refuse --synthetic="$model" --only=decoding
+refuse --model=/nonexistent --drawn
 refuse --synthetic="$model" --repeat=0
 refuse --synthetic="$model" --batch=1000
 refuse --server=127.0.0.1:1

@@ -30,6 +30,7 @@ namespace {
 struct BenchFlags {
   ModelFlags model;
   std::string synthetic;  // PRESET or PRESET:DIR
+  bool drawn = false;
   std::vector<std::string> only;
   bool json = false;
   bool profile = false;
@@ -107,7 +108,8 @@ std::string PresetList() {
 // The directory of the checkpoint, written if it is not there yet. It gets its
 // name when it is whole, so that what an interrupted run left is never taken
 // for a checkpoint.
-absl::StatusOr<std::string> SyntheticDirectory(const std::string& flag) {
+absl::StatusOr<std::string> SyntheticDirectory(const std::string& flag,
+                                               bool drawn) {
   namespace fs = std::filesystem;
   const size_t colon = flag.find(':');
   const std::string preset = flag.substr(0, colon);
@@ -117,17 +119,20 @@ absl::StatusOr<std::string> SyntheticDirectory(const std::string& flag) {
     return absl::InvalidArgumentError(absl::StrCat(
         "--synthetic: \"", preset, "\", expected one of ", PresetList()));
   }
-  const fs::path directory = colon == std::string::npos
-                                 ? DefaultSyntheticRoot() / preset
-                                 : fs::path(flag.substr(colon + 1));
+  const fs::path directory =
+      colon == std::string::npos
+          ? DefaultSyntheticRoot() / (drawn ? preset + "-drawn" : preset)
+          : fs::path(flag.substr(colon + 1));
   std::error_code error;
   if (fs::exists(directory / "config.json", error)) return directory.string();
 
   Say(absl::StrCat("writing ", preset, " to ", directory.string()));
   const std::string partial = directory.string() + ".facet-partial";
   fs::remove_all(partial, error);
-  FACET_RETURN_IF_ERROR(
-      Annotate(WriteSynthetic(preset, partial, nullptr), "--synthetic"));
+  const SyntheticWeights weights =
+      drawn ? SyntheticWeights::kDrawn : SyntheticWeights::kWritten;
+  FACET_RETURN_IF_ERROR(Annotate(
+      WriteSynthetic(preset, partial, weights, nullptr), "--synthetic"));
   fs::rename(partial, directory, error);
   if (error) {
     return absl::InvalidArgumentError(
@@ -148,6 +153,7 @@ void AddSetting(const BenchOptions& options, BenchReport* report) {
   report->setting = {
       {"date", Date()},
       {"model", cluster.model_directory},
+      {"device", cluster.device},
       {"cpu", CpuName()},
       {"cpus", absl::StrCat(AvailableCpus().size())},
       {"isa", Name(ActiveIsa())},
@@ -265,8 +271,12 @@ absl::Status Bench(BenchFlags flags, BenchOptions options) {
   FACET_ASSIGN_OR_RETURN(options.groups, ParseGroups(flags.only));
   if (!flags.synthetic.empty()) {
     FACET_ASSIGN_OR_RETURN(flags.model.model,
-                           SyntheticDirectory(flags.synthetic));
+                           SyntheticDirectory(flags.synthetic, flags.drawn));
+  } else if (flags.drawn) {
+    return absl::InvalidArgumentError("--drawn: goes with --synthetic alone");
   }
+  // Limits are the processors', and no share of a GPU's work.
+  if (flags.model.device != "cpu") options.groups.limits = false;
   FACET_ASSIGN_OR_RETURN(options.cluster, MakeClusterOptions(flags.model));
   FACET_ASSIGN_OR_RETURN(const ModelConfig model,
                          ReadModelConfig(flags.model.model));
@@ -324,12 +334,16 @@ int RunBench(int argc, char** argv) {
       "  facet bench --synthetic=dense-1b --workers=2 --only=decode,prefill\n"
       "  facet bench --synthetic=moe-2b --compare-workers --json\n"
       "  facet bench --synthetic=moe-2b --profile --batch=1,8\n"
+      "  facet bench --synthetic=31b --drawn --device=cuda --only=decode\n"
       "  facet bench --synthetic=dense-1b --serving --concurrency=1,8,32\n");
   AddModelFlags(app.get(), &flags.model, /*required=*/false);
   app->add_option("--synthetic", flags.synthetic,
                   absl::StrCat("PRESET[:DIR] of random weights instead of "
                                "--model, written once: ",
                                PresetList()));
+  app->add_flag("--drawn", flags.drawn,
+                "With --synthetic: write no weights, draw them where they are "
+                "computed with, on a GPU itself");
   app->add_option("--only", flags.only,
                   absl::StrCat("Some of ", GroupNames(), "; default: all"))
       ->delimiter(',');

@@ -137,6 +137,7 @@ absl::StatusOr<std::unique_ptr<LimitMeter>> LimitMeter::Open(
     ranges.push_back({reinterpret_cast<const uint8_t*>(matrix.data()),
                       matrix.size() * sizeof(BF16)});
   }
+  FACET_RETURN_IF_ERROR(meter->checkpoint_->Draw(ranges, threads, nullptr));
   FACET_RETURN_IF_ERROR(Prefault(ranges, threads, nullptr));
   return meter;
 }

@@ -14,7 +14,8 @@ class CheckpointPagesTest : public testing::Test {
   void SetUp() override {
     directory_ = std::string(std::getenv("TEST_TMPDIR")) + "/" +
                  testing::UnitTest::GetInstance()->current_test_info()->name();
-    const absl::Status status = WriteSynthetic("tiny", directory_, nullptr);
+    const absl::Status status =
+        WriteSynthetic("tiny", directory_, SyntheticWeights::kWritten, nullptr);
     ASSERT_TRUE(status.ok()) << status;
   }
   std::string directory_;
