@@ -40,6 +40,10 @@ struct AttentionArgs {
   int head_dim = 0;
   int64_t window = 0;  // keys visible, the query's own included; 0: all
 
+  // A device may round q and the weights of keys to bf16, to multiply them with
+  // pages of bf16 on tensor cores. Processors round nothing here.
+  bool bf16_inputs = false;
+
   const float* q = nullptr;  // [tokens, query_heads, head_dim]
   int64_t q_stride = 0;      // elements from token to token
   const void* k = nullptr;

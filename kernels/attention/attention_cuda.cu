@@ -3,10 +3,10 @@
 // all scores; the weights of all blocks of 32 keys, a lane per block; the
 // values. The contract's running maximum is a prefix maximum over blocks, so
 // that only the sums that must be sequential are.
-#include "kernels/attention/attention_cuda_plan.h"
+#include "kernels/attention/attention_rows_cuda.h"
+#include "kernels/attention/attention_tensor_cuda.h"
+#include "kernels/attention/attention_tensor_cuda_plan.h"
 #include "kernels/base/check.h"
-#include "kernels/base/kv_pages.h"
-#include "kernels/base/math.h"
 #include "kernels/cuda/lanes.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/operations.h"
@@ -20,49 +20,6 @@ constexpr int kThreads = 256;
 // block each, then meet all banks.
 constexpr int kWeightStride = kAttentionBlock + 4;
 constexpr int kRowWeights = kSplitBlocks * kWeightStride;
-
-// Not INFINITY: fast enough to write, and the same on both sides.
-__device__ inline float MinusInfinity() { return -__builtin_huge_valf(); }
-
-struct Context {
-  AttentionArgs args;  // pointers of the first sequence
-  AttentionLaunch launch;
-  float* states;
-};
-
-struct Rows {
-  AttentionItem item;
-  DeviceSequence sequence;
-  const int32_t* pages;
-  int count;
-
-  __device__ int64_t position(int row) const {
-    return sequence.first_position + item.token_begin + row / item.heads;
-  }
-  __device__ int64_t element(const AttentionArgs& args, int64_t offset,
-                             int64_t stride, int row) const {
-    return offset + (item.token_begin + row / item.heads) * stride +
-           static_cast<int64_t>(item.first_head + row % item.heads) *
-               args.head_dim;
-  }
-};
-
-__device__ inline Rows RowsOf(const Context& context, int64_t index) {
-  Rows rows;
-  rows.item = context.launch.items[index];
-  rows.sequence = context.launch.sequences[rows.item.sequence];
-  rows.pages = context.launch.pages + rows.sequence.pages_begin;
-  rows.count = rows.item.heads * rows.item.tokens;
-  return rows;
-}
-
-// The element of key `position` in k and v.
-__device__ inline int64_t KeyElement(const AttentionArgs& args,
-                                     const Rows& rows, int64_t position) {
-  const int64_t page =
-      rows.pages[position / args.page_tokens - rows.sequence.first_page];
-  return KvElement(args, page, rows.item.kv_head, position % args.page_tokens);
-}
 
 __device__ inline void LoadKey(const BF16* from, float (&out)[8]) {
   const uint4 bits = *reinterpret_cast<const uint4*>(from);
@@ -85,7 +42,7 @@ __device__ inline float ValueOf(BF16 value) { return ToFloat(value); }
 
 // Two threads per key, eight of the 16 lanes each.
 template <typename T, int R>
-__device__ void Scores(const AttentionArgs& args, const Rows& rows,
+__device__ void Scores(const AttentionArgs& args, const AttentionRows& rows,
                        KeyRange keys, int64_t split, const float* q,
                        float* weights) {
   const int dim = args.head_dim;
@@ -176,7 +133,7 @@ __device__ void Weigh(int64_t position, int64_t window, int64_t split,
 
 // o of dimension d over the values of one split.
 template <typename T, int R>
-__device__ void Values(const AttentionArgs& args, const Rows& rows,
+__device__ void Values(const AttentionArgs& args, const AttentionRows& rows,
                        KeyRange keys, int64_t split, const float* weights,
                        const float* rescale, int d, float (&o)[R]) {
 #pragma unroll
@@ -222,28 +179,12 @@ __device__ void Values(const AttentionArgs& args, const Rows& rows,
   }
 }
 
-// Adds a later split to a row's state; `o` is one of its dimensions. m and l
-// change for the caller to keep.
-struct RowState {
-  float m = 0;
-  float l = 0;
-};
-__device__ inline float MergeRow(RowState& total, RowState next, float o,
-                                 float next_o) {
-  if (next.l == 0) return o;
-  const float m = total.m < next.m ? next.m : total.m;
-  const float a = total.l == 0 ? 0.0f : Exp(total.m - m);
-  const float b = Exp(next.m - m);
-  total.l = fmaf(total.l, a, next.l * b);
-  total.m = m;
-  return fmaf(o, a, next_o * b);
-}
-
 // D dimensions per thread.
 template <typename T, int R, int D>
-__global__ void __launch_bounds__(kThreads) AttentionKernel(Context context) {
+__global__ void __launch_bounds__(kThreads)
+    AttentionKernel(AttentionContext context) {
   const AttentionArgs& args = context.args;
-  const Rows rows = RowsOf(context, blockIdx.x);
+  const AttentionRows rows = RowsOf(context, blockIdx.x);
   const int dim = args.head_dim;
   float* q = SharedMemory<float>();            // [R, dim]
   float* weights = q + R * dim;                // [R, kRowWeights]
@@ -305,12 +246,7 @@ __global__ void __launch_bounds__(kThreads) AttentionKernel(Context context) {
     if (r >= rows.count) break;
     const float scale = 1.0f / state[r].l;
     float* kept =
-        rows.item.state < 0
-            ? nullptr
-            : context.states + (static_cast<int64_t>(rows.item.state) *
-                                    kDeviceAttentionRows +
-                                r) *
-                                   (dim + 2);
+        rows.item.state < 0 ? nullptr : context.StateOf(rows.item.state, r);
     float* y =
         args.y + rows.element(args, rows.sequence.y_offset, args.y_stride, r);
 #pragma unroll
@@ -331,23 +267,19 @@ __global__ void __launch_bounds__(kThreads) AttentionKernel(Context context) {
 }
 
 // A block per row group whose splits were spread.
-__global__ void MergeKernel(Context context) {
+__global__ void MergeKernel(AttentionContext context) {
   const AttentionArgs& args = context.args;
   const AttentionMerge merge = context.launch.merges[blockIdx.x];
-  const Rows rows = RowsOf(context, merge.item);
-  const int64_t stride = args.head_dim + 2;
+  const AttentionRows rows = RowsOf(context, merge.item);
   for (int r = 0; r < rows.count; ++r) {
-    const float* first =
-        context.states +
-        (static_cast<int64_t>(rows.item.state) * kDeviceAttentionRows + r) *
-            stride;
+    const float* first = context.StateOf(rows.item.state, r);
     float* y =
         args.y + rows.element(args, rows.sequence.y_offset, args.y_stride, r);
     for (int d = threadIdx.x; d < args.head_dim; d += blockDim.x) {
       RowState total = {first[0], first[1]};
       float o = first[2 + d];
       for (int s = 1; s < merge.count; ++s) {
-        const float* next = first + s * kDeviceAttentionRows * stride;
+        const float* next = context.StateOf(rows.item.state + s, r);
         o = MergeRow(total, {next[0], next[1]}, o, next[2 + d]);
       }
       y[d] = o * (1.0f / total.l);
@@ -356,7 +288,7 @@ __global__ void MergeKernel(Context context) {
 }
 
 template <typename T, int R>
-void LaunchRows(const Context& context, KernelLine& line) {
+void LaunchRows(const AttentionContext& context, KernelLine& line) {
   const int dim = context.args.head_dim;
   const size_t shared =
       R * (dim + kRowWeights + 2 * kSplitBlocks + 2) * sizeof(float);
@@ -371,7 +303,7 @@ void LaunchRows(const Context& context, KernelLine& line) {
 }
 
 template <typename T>
-void LaunchType(const Context& context, KernelLine& line) {
+void LaunchType(const AttentionContext& context, KernelLine& line) {
   const int rows = context.launch.most_rows;
   if (rows == 1) {
     LaunchRows<T, 1>(context, line);
@@ -389,13 +321,15 @@ void LaunchType(const Context& context, KernelLine& line) {
 void Attention(const AttentionArgs& first, const AttentionLaunch& launch,
                float* states, KernelLine& line) {
   FACET_CHECK(first.head_dim % kLanes == 0 && first.head_dim <= 2 * kThreads);
-  Context context = {first, launch, states};
+  AttentionContext context = {first, launch, states};
   // Sequences have their own of these; calls of one shape are equal without.
   context.args.tokens = 0;
   context.args.first_position = 0;
   context.args.pages = nullptr;
   context.args.first_page = 0;
-  if (first.kv_dtype == DType::kF32) {
+  if (AttentionUsesTensorCores(first)) {
+    TensorAttention(context, line);
+  } else if (first.kv_dtype == DType::kF32) {
     LaunchType<float>(context, line);
   } else {
     LaunchType<BF16>(context, line);

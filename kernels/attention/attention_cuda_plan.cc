@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/attention/attention_tensor_cuda_plan.h"
+
 namespace facet {
 namespace {
 
@@ -17,16 +19,17 @@ int64_t FirstSeen(const AttentionArgs& args, int64_t token) {
 // One item per group of rows, all splits of it.
 void AddItems(const AttentionArgs& args, int32_t sequence,
               AttentionPlan& plan) {
+  const int most = plan.rows_per_item;
   const int offset = args.query_head_offset % args.heads_per_kv;
   for (int head = 0; head < args.query_heads;) {
     const int kv_head = (head + offset) / args.heads_per_kv;
     int heads = 1;
     while (head + heads < args.query_heads &&
            (head + heads + offset) / args.heads_per_kv == kv_head &&
-           heads < kDeviceAttentionRows) {
+           heads < most) {
       ++heads;
     }
-    const int64_t step = kDeviceAttentionRows / heads;
+    const int64_t step = most / heads;
     for (int64_t token = 0; token < args.tokens; token += step) {
       AttentionItem item;
       item.sequence = sequence;
@@ -54,7 +57,11 @@ void SpreadSplits(AttentionPlan& plan) {
     const int splits = item.split_end - item.split_begin;
     if (splits > 1) states += splits;
   }
-  if (groups >= kEnoughItems || states > kMostAttentionStates) return;
+  if (groups >= kEnoughItems ||
+      states * plan.rows_per_item >
+          kMostAttentionStates * kDeviceAttentionRows) {
+    return;
+  }
   std::vector<AttentionItem> whole;
   whole.swap(plan.items);
   for (AttentionItem item : whole) {
@@ -78,6 +85,10 @@ void SpreadSplits(AttentionPlan& plan) {
 
 AttentionPlan PlanAttention(absl::Span<const AttentionArgs> sequences) {
   AttentionPlan plan;
+  if (sequences.empty()) return plan;
+  plan.rows_per_item = AttentionUsesTensorCores(sequences[0])
+                           ? TensorAttentionRows(sequences[0].head_dim)
+                           : kDeviceAttentionRows;
   for (size_t i = 0; i < sequences.size(); ++i) {
     const AttentionArgs& args = sequences[i];
     DeviceSequence sequence;

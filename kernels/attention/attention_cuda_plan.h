@@ -12,7 +12,8 @@
 
 namespace facet {
 
-// Query rows of one work item: heads of one KV head times tokens.
+// Query rows of one work item, heads of one KV head times tokens, where there
+// are no tensor cores for them.
 inline constexpr int kDeviceAttentionRows = 8;
 inline constexpr int kSplitBlocks = kAttentionSplit / kAttentionBlock;
 
@@ -48,8 +49,9 @@ struct AttentionPlan {
   std::vector<int32_t> pages;
   std::vector<AttentionItem> items;
   std::vector<AttentionMerge> merges;
-  int most_rows = 0;   // of any item
-  int64_t states = 0;  // kept ones
+  int rows_per_item = 0;  // at most
+  int most_rows = 0;      // of any item
+  int64_t states = 0;     // kept ones, of rows_per_item rows each
 };
 
 // The plan's arrays, wherever they lie.
@@ -60,10 +62,12 @@ struct AttentionLaunch {
   const AttentionMerge* merges = nullptr;
   int64_t num_items = 0;
   int64_t num_merges = 0;
+  int rows_per_item = 0;
   int most_rows = 0;
 };
 
-// Most states that a plan keeps, and the floats of one.
+// Most states that a plan keeps, and the floats of one, of items of
+// kDeviceAttentionRows; of items of more rows it keeps fewer.
 inline constexpr int64_t kMostAttentionStates = 4096;
 inline int64_t AttentionStateFloats(int head_dim) {
   return int64_t{kDeviceAttentionRows} * (head_dim + 2);

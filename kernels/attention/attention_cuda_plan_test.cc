@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "kernels/attention/attention_tensor_cuda_plan.h"
 
 namespace facet {
 namespace {
@@ -73,6 +74,79 @@ TEST(PlanAttention, EveryRowSeesItsKeysOnceAndInOrder) {
           EXPECT_EQ(key, first + std::get<0>(row) + 1);
         }
       }
+    }
+  }
+}
+
+TEST(PlanAttention, ItemsForTensorCoresHaveWholeTilesOfRows) {
+  const std::vector<int32_t> pages = Pages(400);
+  for (const int dim : {64, 256, 512}) {
+    for (const int heads : {1, 3, 8}) {
+      AttentionArgs args = Args(7, 100, heads, 8, 0, 0, pages);
+      args.head_dim = dim;
+      args.kv_dtype = DType::kBF16;
+      args.bf16_inputs = true;
+      ASSERT_TRUE(AttentionUsesTensorCores(args));
+      const AttentionPlan plan = PlanAttention({&args, 1});
+      EXPECT_EQ(plan.rows_per_item, dim == 512 ? 32 : 64);
+      int64_t rows = 0;
+      for (const AttentionItem& item : plan.items) {
+        EXPECT_LE(item.heads * item.tokens, plan.rows_per_item);
+        rows += int64_t{item.heads} * item.tokens;
+      }
+      EXPECT_EQ(rows, 100 * heads);
+      EXPECT_LE(plan.most_rows,
+                kTileRows * TensorAttentionTiles(plan.most_rows));
+      EXPECT_LE(LayoutOf(TensorAttentionTiles(plan.most_rows), dim).bytes,
+                160 * 1024);
+    }
+  }
+}
+
+// Whichever kernel takes a row, its bits are one's: nothing but the shape may
+// choose.
+TEST(PlanAttention, TensorCoresAreChosenByShapeAlone) {
+  const std::vector<int32_t> pages = Pages(400);
+  AttentionArgs args = Args(0, 1, 8, 8, 0, 0, pages);
+  args.head_dim = 256;
+  args.bf16_inputs = true;
+  EXPECT_FALSE(AttentionUsesTensorCores(args)) << "pages of f32 stay as exact";
+  args.kv_dtype = DType::kBF16;
+  EXPECT_TRUE(AttentionUsesTensorCores(args));
+  args.tokens = 1000;
+  EXPECT_TRUE(AttentionUsesTensorCores(args));
+  args.head_dim = 80;
+  EXPECT_FALSE(AttentionUsesTensorCores(args));
+  args.head_dim = 256;
+  args.bf16_inputs = false;
+  EXPECT_FALSE(AttentionUsesTensorCores(args));
+}
+
+TEST(PlanAttention, ElementsOfATileAreNamedOnce) {
+  bool named[16][2] = {};
+  for (int lane = 0; lane < 32; ++lane) {
+    const TilePlace place = PlaceOfLane(lane);
+    EXPECT_FALSE(named[place.row][place.column / 8]);
+    named[place.row][place.column / 8] = true;
+  }
+}
+
+TEST(PlanAttention, WhatLiesInSharedMemoryIsApartAndAligned) {
+  for (const int tiles : {1, 2, 4}) {
+    for (const int dim : {64, 256, 512}) {
+      const TensorAttentionLayout at = LayoutOf(tiles, dim);
+      const int rows = tiles * kTileRows;
+      EXPECT_GE(at.k - at.q, rows * at.row_bytes);
+      EXPECT_GE(at.v - at.k, kAttentionBlock * at.row_bytes);
+      EXPECT_GE(at.scores - at.v, kAttentionBlock * at.row_bytes);
+      EXPECT_GE(at.weights - at.scores, rows * kScoreStride * 4);
+      EXPECT_GE(at.rescale - at.weights, rows * kWeightRowBytes);
+      EXPECT_EQ(at.bytes - at.rescale, 5 * rows * 4);
+      for (const int offset : {at.q, at.k, at.v, at.scores, at.weights}) {
+        EXPECT_EQ(offset % 16, 0);
+      }
+      // Eight rows read together meet all banks of 16 bytes.
+      EXPECT_EQ(at.row_bytes % 128, 16);
     }
   }
 }

@@ -150,6 +150,7 @@ class CudaBackend : public Backend {
     if (!inputs_->status().ok()) return;
     launch.num_items = static_cast<int64_t>(plan.items.size());
     launch.num_merges = static_cast<int64_t>(plan.merges.size());
+    launch.rows_per_item = plan.rows_per_item;
     launch.most_rows = plan.most_rows;
     FACET_CUDA::Attention(sequences[0], launch,
                           static_cast<float*>(states_.data()), *line_);

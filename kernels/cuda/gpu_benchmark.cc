@@ -217,11 +217,13 @@ class Bench {
   }
 
   void Attention(const char* name, int heads, int kv_heads, int head_dim,
-                 int64_t window, int64_t context, int sequences) {
+                 int64_t window, int64_t context, int sequences,
+                 int64_t tokens = 1, bool rounded = false) {
     constexpr int kPageTokens = 64;
-    const int64_t seen = window > 0 ? std::min(window, context) : context;
-    const int64_t first_page =
-        window > 0 ? std::max<int64_t>(0, context - window) / kPageTokens : 0;
+    const int64_t first_key =
+        window > 0 ? std::max<int64_t>(0, context - tokens + 1 - window) : 0;
+    const int64_t seen = context - first_key;
+    const int64_t first_page = first_key / kPageTokens;
     const int64_t pages =
         (context + kPageTokens - 1) / kPageTokens - first_page;
     const int64_t page_bytes = int64_t{kv_heads} * kPageTokens * head_dim * 2;
@@ -230,8 +232,9 @@ class Bench {
         static_cast<int>(std::max<int64_t>(2, kRotatedBytes / (2 * all)));
     uint8_t* k = static_cast<uint8_t*>(Weights(all * copies));
     uint8_t* v = static_cast<uint8_t*>(Weights(all * copies));
-    float* q = Floats(int64_t{sequences} * heads * head_dim);
-    float* y = Floats(int64_t{sequences} * heads * head_dim);
+    const int64_t row = int64_t{heads} * head_dim;
+    float* q = Floats(sequences * tokens * row);
+    float* y = Floats(sequences * tokens * row);
     std::vector<int32_t> table(pages * sequences);
     for (size_t i = 0; i < table.size(); ++i) {
       table[i] = static_cast<int32_t>(table.size() - 1 - i);
@@ -240,16 +243,17 @@ class Bench {
       std::vector<AttentionArgs> args(sequences);
       for (int s = 0; s < sequences; ++s) {
         AttentionArgs& one = args[s];
-        one.tokens = 1;
-        one.first_position = context - 1;
+        one.tokens = tokens;
+        one.first_position = context - tokens;
+        one.bf16_inputs = rounded;
         one.query_heads = heads;
         one.kv_heads = kv_heads;
         one.heads_per_kv = heads / kv_heads;
         one.head_dim = head_dim;
         one.window = window;
-        one.q = q + int64_t{s} * heads * head_dim;
-        one.y = y + int64_t{s} * heads * head_dim;
-        one.q_stride = one.y_stride = int64_t{heads} * head_dim;
+        one.q = q + s * tokens * row;
+        one.y = y + s * tokens * row;
+        one.q_stride = one.y_stride = row;
         one.k = k + i % copies * all;
         one.v = v + i % copies * all;
         one.kv_dtype = DType::kBF16;
@@ -259,7 +263,8 @@ class Bench {
       }
       backend_->Attention("benchmark", args);
     });
-    Print(absl::StrCat(name, ", context ", context, ", sequences ", sequences),
+    Print(absl::StrCat(name, ", context ", context, ", sequences ", sequences,
+                       ", tokens ", tokens, rounded ? ", rounded" : ""),
           seconds, 4.0 * seen * kv_heads * head_dim * sequences);
     Release();
   }
@@ -327,6 +332,17 @@ void Attention(Bench& bench) {
   }
   bench.Attention("31B global", 32, 4, 512, 0, 32768, 1);
   bench.Attention("31B global", 32, 4, 512, 0, 131072, 1);
+  // Prompts, and decoding in the mode that takes tensor cores for them.
+  for (const bool rounded : {false, true}) {
+    for (const int64_t context : {512, 8192}) {
+      bench.Attention("31B sliding", 32, 16, 256, 1024, context, 1, 512,
+                      rounded);
+      bench.Attention("31B global", 32, 4, 512, 0, context, 1, 512, rounded);
+    }
+  }
+  bench.Attention("31B sliding", 32, 16, 256, 1024, 2048, 8, 1, true);
+  bench.Attention("31B global", 32, 4, 512, 0, 2048, 8, 1, true);
+  bench.Attention("31B global", 32, 4, 512, 0, 32768, 1, 1, true);
 }
 
 void Run(const std::vector<std::string>& groups) {

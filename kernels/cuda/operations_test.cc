@@ -443,6 +443,147 @@ TEST_F(OperationsTest, AttentionOverPagesOfAllKinds) {
   }
 }
 
+// Of the rounded inputs, in whatever order; and the same bits for a token
+// alone, a head alone and all of them together.
+TEST_F(OperationsTest, AttentionOnTensorCoresIsWhatItShouldBe) {
+  struct Case {
+    int64_t first_position, tokens;
+    int heads, kv_heads, head_dim;
+    int64_t window;
+  };
+  const Case cases[] = {
+      {0, 21, 4, 2, 256, 0},      // more rows than a tile, and less than one
+      {3, 5, 8, 1, 512, 0},       // two tiles of the widest heads
+      {100, 70, 1, 1, 64, 40},    // four tiles and a window
+      {1021, 6, 2, 1, 64, 0},     // over a split's edge
+      {2300, 2, 8, 2, 64, 1024},  // splits spread and merged
+      {500, 1, 2, 1, 256, 96},    // one token behind a window
+  };
+  constexpr int kPageTokens = 64;
+  for (const Case& c : cases) {
+    const int64_t keys = c.first_position + c.tokens;
+    const int64_t pages = (keys + kPageTokens - 1) / kPageTokens;
+    const int64_t page_values = int64_t{c.kv_heads} * kPageTokens * c.head_dim;
+    // What no key was written to holds NaNs.
+    std::vector<BF16> k_pages(pages * page_values, BF16{0xffff});
+    std::vector<BF16> v_pages = k_pages;
+    std::vector<int32_t> table(pages);
+    for (int64_t i = 0; i < pages; ++i) {
+      table[i] = static_cast<int32_t>(pages - 1 - i);
+    }
+    const auto place = [&](int64_t key, int kv_head) {
+      return table[key / kPageTokens] * page_values +
+             (int64_t{kv_head} * kPageTokens + key % kPageTokens) * c.head_dim;
+    };
+    const int64_t first_key =
+        c.window > 0 ? std::max<int64_t>(0, c.first_position - c.window + 1)
+                     : 0;
+    for (int64_t key = first_key; key < keys; ++key) {
+      for (int h = 0; h < c.kv_heads; ++h) {
+        for (int d = 0; d < c.head_dim; ++d) {
+          k_pages[place(key, h) + d] = ToBF16(Random(1)[0]);
+          v_pages[place(key, h) + d] = ToBF16(Random(1)[0]);
+        }
+      }
+    }
+    const int64_t stride = int64_t{c.heads} * c.head_dim;
+    const std::vector<float> q = Random(
+        c.tokens * stride, 1.5f / std::sqrt(static_cast<float>(c.head_dim)));
+    AttentionArgs args;
+    args.tokens = c.tokens;
+    args.first_position = c.first_position;
+    args.query_heads = c.heads;
+    args.kv_heads = c.kv_heads;
+    args.heads_per_kv = c.heads / c.kv_heads;
+    args.head_dim = c.head_dim;
+    args.window = c.window;
+    args.bf16_inputs = true;
+    args.q_stride = args.y_stride = stride;
+    args.kv_dtype = DType::kBF16;
+    args.page_tokens = kPageTokens;
+    args.first_page = first_key / kPageTokens;
+    args.pages = table.data() + args.first_page;
+    args.q = OnDevice(q);
+    args.k = OnDevice(k_pages);
+    args.v = OnDevice(v_pages);
+    args.y = OnDevice(std::vector<float>(c.tokens * stride));
+    gpu_->Attention("test", {&args, 1});
+    const std::vector<float> y = FromDevice(args.y, c.tokens * stride);
+
+    for (int64_t t = 0; t < c.tokens; ++t) {
+      const int64_t position = c.first_position + t;
+      const int64_t begin =
+          c.window > 0 ? std::max<int64_t>(0, position - c.window + 1) : 0;
+      for (int h = 0; h < c.heads; ++h) {
+        const int kv_head = h / args.heads_per_kv;
+        const float* own = q.data() + t * stride + h * c.head_dim;
+        std::vector<double> weights;
+        double largest = -1e30, sum = 0;
+        for (int64_t key = begin; key <= position; ++key) {
+          double score = 0;
+          for (int d = 0; d < c.head_dim; ++d) {
+            score += double{ToFloat(ToBF16(own[d]))} *
+                     ToFloat(k_pages[place(key, kv_head) + d]);
+          }
+          weights.push_back(score);
+          largest = std::max(largest, score);
+        }
+        for (double& weight : weights)
+          sum += weight = std::exp(weight - largest);
+        for (int d = 0; d < c.head_dim; ++d) {
+          double expected = 0, size = 0;
+          for (int64_t key = begin; key <= position; ++key) {
+            const double term = weights[key - begin] / sum *
+                                ToFloat(v_pages[place(key, kv_head) + d]);
+            expected += term;
+            size += std::fabs(term);
+          }
+          // Each weight is rounded to eight bits, and so is their sum.
+          ASSERT_NEAR(y[t * stride + h * c.head_dim + d], expected,
+                      size * 0x1p-7 + 1e-6)
+              << "dim " << c.head_dim << ", token " << t << ", head " << h;
+        }
+      }
+    }
+
+    // All heads of every third token, then all tokens of every head.
+    for (int64_t t = 0; t < c.tokens; t += 3) {
+      AttentionArgs one = args;
+      one.tokens = 1;
+      one.first_position += t;
+      one.q += t * stride;
+      one.y = OnDevice(std::vector<float>(stride));
+      gpu_->Attention("test", {&one, 1});
+      ExpectSameBits(FromDevice(one.y, stride),
+                     std::vector<float>(y.begin() + t * stride,
+                                        y.begin() + (t + 1) * stride),
+                     "token " + std::to_string(t));
+    }
+    for (int h = 0; h < c.heads; h += 3) {
+      AttentionArgs one = args;
+      // As a rank of its own would, whose pages are those of one KV head.
+      const int64_t kv_head = h / args.heads_per_kv;
+      const int64_t first = kv_head * kPageTokens * c.head_dim;
+      one.query_heads = one.kv_heads = 1;
+      one.query_head_offset = h;
+      one.k = static_cast<const BF16*>(args.k) + first;
+      one.v = static_cast<const BF16*>(args.v) + first;
+      one.page_stride = page_values;
+      one.q += h * c.head_dim;
+      one.y = OnDevice(std::vector<float>(c.tokens * stride));
+      gpu_->Attention("test", {&one, 1});
+      const std::vector<float> alone = FromDevice(one.y, c.tokens * stride);
+      for (int64_t t = 0; t < c.tokens; ++t) {
+        for (int d = 0; d < c.head_dim; ++d) {
+          const float together = y[t * stride + h * c.head_dim + d];
+          ASSERT_EQ(std::memcmp(&alone[t * stride + d], &together, 4), 0)
+              << "head " << h << ", token " << t;
+        }
+      }
+    }
+  }
+}
+
 TEST_F(OperationsTest, RouterAndExperts) {
   for (const auto& [tokens, first, experts, per_shard, replicas] :
        std::vector<std::tuple<int64_t, int64_t, int64_t, int64_t, int>>{

@@ -85,6 +85,7 @@ absl::Status Model::AttentionBlock(int layer, const LayerWeights& w) {
     args.query_head_offset = static_cast<int>(shard_.query_heads.begin);
     args.head_dim = static_cast<int>(dim);
     args.window = sliding ? config_.sliding_window : 0;
+    args.bf16_inputs = round_inputs_;
     args.q = inputs.q + s.first_row * heads * dim;
     args.q_stride = heads * dim;
     args.k = pages.k;

@@ -186,6 +186,39 @@ TEST(DrawnModelTest, WeightsDrawnByTwoDevicesAreTheProcessors) {
   }
 }
 
+// Heads wide enough for tensor cores, in prompts and token by token.
+TEST(DrawnModelTest, RoundedAttentionDependsOnNoChunkAndNoRank) {
+  const std::string directory = testing::TempDir() + "/drawn-rounded";
+  const absl::Status written =
+      WriteSynthetic("tiny", directory, SyntheticWeights::kDrawn, nullptr);
+  ASSERT_TRUE(written.ok()) << written;
+  RankOptions options;
+  options.model_directory = directory;
+  options.pools = {32, 32, 32};
+  options.numerics.kv_format = KvFormat::kBF16;
+  options.numerics.activations = Activations::kBF16;
+  options.open_device = Open;
+  auto one = MakeThreadCluster(options);
+  ASSERT_TRUE(one.ok()) << one.status();
+  options.parallelism.tp_size = 2;
+  auto two = MakeThreadCluster(options);
+  ASSERT_TRUE(two.ok()) << two.status();
+  ForwardOptions whole;
+  whole.vocab_size = 1024;
+  whole.sliding_window = 32;
+  ForwardOptions chunks = whole;
+  chunks.chunk = 1;
+  const std::vector<TokenIds> prompts = {{2, 900, 31, 5, 77, 12, 12, 300, 4}};
+  const auto a = LogitsOf(**one, prompts, whole);
+  const auto b = LogitsOf(**two, prompts, chunks);
+  ASSERT_TRUE(a.ok()) << a.status();
+  ASSERT_TRUE(b.ok()) << b.status();
+  ASSERT_EQ((*a)[0].size(), (*b)[0].size());
+  EXPECT_EQ(std::memcmp((*a)[0].data(), (*b)[0].data(),
+                        (*a)[0].size() * sizeof(float)),
+            0);
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, DeviceModelTest,
                          testing::Values("dense-tiny", "moe-tiny", "e2b-tiny"),
                          [](const auto& info) { return TinyName(info.param); });
