@@ -33,6 +33,11 @@ absl::StatusOr<const NcclApi*> Load() {
   find("ncclCommInitRankConfig", &api.CommInitRankConfig);
   find("ncclCommGetAsyncError", &api.CommGetAsyncError);
   find("ncclCommAbort", &api.CommAbort);
+  // Without these buffers are copied, which is no error.
+  api.CommRegister = reinterpret_cast<decltype(api.CommRegister)>(
+      dlsym(library, "ncclCommRegister"));
+  api.CommDeregister = reinterpret_cast<decltype(api.CommDeregister)>(
+      dlsym(library, "ncclCommDeregister"));
   find("ncclAllGather", &api.AllGather);
   find("ncclBroadcast", &api.Broadcast);
   find("ncclSend", &api.Send);

@@ -52,6 +52,9 @@ struct NcclApi {
                             int rank, NcclConfig* config);
   int (*CommGetAsyncError)(NcclComm comm, int* error);
   int (*CommAbort)(NcclComm comm);
+  // Null in libraries before 2.19.
+  int (*CommRegister)(NcclComm comm, void* buffer, size_t bytes, void** handle);
+  int (*CommDeregister)(NcclComm comm, void* handle);
   int (*AllGather)(const void* block, void* all, size_t count, int type,
                    NcclComm comm, void* stream);
   int (*Broadcast)(const void* from, void* to, size_t count, int type, int root,

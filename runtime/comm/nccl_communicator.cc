@@ -64,7 +64,9 @@ class NcclCommunicatorImpl : public NcclCommunicator {
     stopping_.notify_all();
     if (watch_.joinable()) watch_.join();
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (comm_ != nullptr) api_.CommAbort(comm_);
+    if (comm_ == nullptr) return;
+    for (void* handle : registered_) api_.CommDeregister(comm_, handle);
+    api_.CommAbort(comm_);
   }
 
   absl::Status Connect() {
@@ -83,18 +85,9 @@ class NcclCommunicatorImpl : public NcclCommunicator {
     }
     FACET_RETURN_IF_ERROR(WaitUntilReady());
     const int64_t block = (options_.most_floats + size() - 1) / size();
-    FACET_ASSIGN_OR_RETURN(
-        parts_,
-        DeviceMemory::Allocate(
-            options_.device,
-            size() *
-                std::max(block, std::min(options_.most_floats, kWholeFloats)) *
-                sizeof(float),
-            "messages"));
-    FACET_ASSIGN_OR_RETURN(
-        padded_,
-        DeviceMemory::Allocate(options_.device, size() * block * sizeof(float),
-                               "messages"));
+    const int64_t most_whole = std::min(options_.most_floats, kWholeFloats);
+    FACET_RETURN_IF_ERROR(Reserve(std::max(block, most_whole), &parts_));
+    FACET_RETURN_IF_ERROR(Reserve(block, &padded_));
     FACET_ASSIGN_OR_RETURN(
         marks_, options_.device->MakeMarks(options_.backend->stream()));
     watch_ = std::thread([this] { Watch(); });
@@ -332,6 +325,26 @@ class NcclCommunicatorImpl : public NcclCommunicator {
         absl::StrCat(message, "; install the same version everywhere"));
   }
 
+  // Memory for a block of so many floats from every rank. Registered, where
+  // NCCL can: then messages between two such buffers are not copied on the way.
+  absl::Status Reserve(int64_t floats, DeviceMemory* memory) {
+    const size_t bytes = size() * floats * sizeof(float);
+    FACET_ASSIGN_OR_RETURN(
+        *memory, DeviceMemory::Allocate(options_.device, bytes, "messages"));
+    if (api_.CommRegister == nullptr || api_.CommDeregister == nullptr) {
+      return absl::OkStatus();
+    }
+    void* handle = nullptr;
+    const int result = api_.CommRegister(comm_, memory->data(), bytes, &handle);
+    if (result == kNcclInProgress) {
+      FACET_RETURN_IF_ERROR(WaitUntilReady());
+    } else if (result != kNcclSuccess) {
+      return absl::OkStatus();  // a machine that has no use for it
+    }
+    if (handle != nullptr) registered_.push_back(handle);
+    return absl::OkStatus();
+  }
+
   absl::Status WaitUntilReady() {
     const absl::Time deadline = absl::Now() + options_.connect_timeout;
     while (true) {
@@ -410,6 +423,7 @@ class NcclCommunicatorImpl : public NcclCommunicator {
   std::unique_ptr<StreamMarks> marks_;
   DeviceMemory parts_;   // blocks of all ranks
   DeviceMemory padded_;  // sums, in blocks
+  std::vector<void*> registered_;
 
   std::mutex watch_mutex_;
   std::condition_variable stopping_;

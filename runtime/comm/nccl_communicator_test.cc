@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <mutex>
@@ -32,6 +33,10 @@ struct FakeNccl {
   std::atomic<bool> device_stands = false;
   std::atomic<bool> device_fails = false;
   int aborts = 0;
+  std::map<int, int> aborts_of;  // by rank, of its last communicator
+  // Of buffers, by rank.
+  std::map<int, int> registered;
+  int register_result = kNcclSuccess;
   std::map<int, std::string> dumps;  // by rank
   // Calls in order, by rank.
   std::map<int, std::vector<std::string>> calls;
@@ -118,6 +123,8 @@ NcclApi Functions() {
     EXPECT_EQ(rank, fake_rank);
     EXPECT_EQ(ranks, fake_size);
     *comm = reinterpret_cast<NcclComm>(fake);
+    const std::lock_guard<std::mutex> lock(fake->mutex);
+    fake->aborts_of[fake_rank] = 0;
     return kNcclInProgress;
   };
   api.CommGetAsyncError = [](NcclComm, int* error) {
@@ -127,6 +134,24 @@ NcclApi Functions() {
   api.CommAbort = [](NcclComm) {
     const std::lock_guard<std::mutex> lock(fake->mutex);
     ++fake->aborts;
+    ++fake->aborts_of[fake_rank];
+    return 0;
+  };
+  api.CommRegister = [](NcclComm, void* buffer, size_t bytes, void** handle) {
+    EXPECT_GT(bytes, 0u);
+    if (fake->register_result == kNcclSuccess) {
+      const std::lock_guard<std::mutex> lock(fake->mutex);
+      ++fake->registered[fake_rank];
+      *handle = buffer;
+    }
+    return fake->register_result;
+  };
+  api.CommDeregister = [](NcclComm, void* handle) {
+    EXPECT_NE(handle, nullptr);
+    const std::lock_guard<std::mutex> lock(fake->mutex);
+    // Before the memory goes, and before the communicator does.
+    EXPECT_EQ(fake->aborts_of[fake_rank], 0);
+    --fake->registered[fake_rank];
     return 0;
   };
   api.AllGather = AllGather;
@@ -242,7 +267,7 @@ class NcclCommunicatorTest : public testing::Test {
   FakeNccl fake_;
   // Of a device that stands still; long where none does.
   absl::Duration timeout_ = absl::Minutes(5);
-  const NcclApi api_ = Functions();
+  NcclApi api_ = Functions();
 };
 
 // Sums that depend on their order: those of the host's communicator.
@@ -277,6 +302,58 @@ TEST_F(NcclCommunicatorTest, EveryRankMakesTheSameCallsInTheSameOrder) {
   EXPECT_THAT(first, testing::Contains("all-gather 40"));
   EXPECT_THAT(first, testing::Contains("group"));
   for (int rank = 1; rank < 4; ++rank) EXPECT_EQ(fake_.calls[rank], first);
+}
+
+// Buffers are registered once, at the start, and given back in the end; calls
+// stay what they are without.
+TEST_F(NcclCommunicatorTest, BuffersAreRegisteredWhereNcclCan) {
+  std::vector<std::string> calls;
+  enum class Library { kRegisters, kRefuses, kIsOlder };
+  for (const Library library :
+       {Library::kRegisters, Library::kRefuses, Library::kIsOlder}) {
+    fake_.calls.clear();
+    fake_.register_result = library == Library::kRefuses ? 5 : kNcclSuccess;
+    if (library == Library::kIsOlder) {
+      api_.CommRegister = nullptr;
+      api_.CommDeregister = nullptr;
+    }
+    Run(2, 100000, [&](auto nccl, Communicator& host) {
+      ASSERT_TRUE(nccl.ok()) << nccl.status();
+      {
+        const std::lock_guard<std::mutex> lock(fake_.mutex);
+        EXPECT_EQ(fake_.registered[host.rank()],
+                  library == Library::kRegisters ? 2 : 0);
+      }
+      std::vector<float> many(100000);
+      ASSERT_TRUE((*nccl)->AllReduceSum(absl::MakeSpan(many)).ok());
+    });
+    EXPECT_EQ(fake_.registered[0], 0);
+    EXPECT_EQ(fake_.registered[1], 0);
+    if (calls.empty()) calls = fake_.calls[0];
+    EXPECT_EQ(fake_.calls[0], calls);
+    EXPECT_EQ(fake_.calls[1], calls);
+  }
+}
+
+// An abort takes the communicator, and what is registered with it.
+TEST_F(NcclCommunicatorTest, NothingIsGivenBackToAnAbortedCommunicator) {
+  Run(2, 8, [&](auto nccl, Communicator& host) {
+    ASSERT_TRUE(nccl.ok()) << nccl.status();
+    Meet(host);
+    (*nccl)->Abort(absl::UnavailableError("a rank is gone"));
+  });
+  EXPECT_EQ(fake_.aborts, 2);
+  EXPECT_EQ(fake_.registered[0], 2);
+}
+
+TEST(LoadNcclTest, ALibraryThatIsNotThereIsNamedWithWhatToDo) {
+  setenv("FACET_NCCL", "/nonexistent/libnccl.so", 1);
+  const auto api = LoadNccl();
+  EXPECT_EQ(api.status().code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(api.status().message()),
+              testing::HasSubstr("/nonexistent/libnccl.so"));
+  EXPECT_THAT(std::string(api.status().message()),
+              testing::HasSubstr("FACET_NCCL"));
 }
 
 TEST_F(NcclCommunicatorTest, DifferentVersionsAreNamedByRank) {
