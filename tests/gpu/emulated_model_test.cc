@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "runtime/checkpoint/synthetic.h"
@@ -217,6 +218,26 @@ TEST(DrawnModelTest, RoundedAttentionDependsOnNoChunkAndNoRank) {
   EXPECT_EQ(std::memcmp((*a)[0].data(), (*b)[0].data(),
                         (*a)[0].size() * sizeof(float)),
             0);
+}
+
+// Told before a weight is drawn or read.
+TEST(DrawnModelTest, AModelTooLargeSaysHowMuchIsMissingAndWhatWouldFit) {
+  const std::string directory = testing::TempDir() + "/drawn-26b-a4b";
+  const absl::Status written =
+      WriteSynthetic("26b-a4b", directory, SyntheticWeights::kDrawn, nullptr);
+  ASSERT_TRUE(written.ok()) << written;
+  RankOptions options;
+  options.model_directory = directory;
+  options.open_device = Open;
+  options.pools = {32, 8, 8};
+  options.max_step_tokens = 16;
+  const auto executor = MakeLocalExecutor(options, nullptr);
+  ASSERT_EQ(executor.status().code(), absl::StatusCode::kResourceExhausted);
+  const std::string message(executor.status().message());
+  EXPECT_THAT(message, testing::HasSubstr("emulated GPU: rank 0 of 1 needs"));
+  EXPECT_THAT(message, testing::HasSubstr("weights 50."));
+  EXPECT_THAT(message, testing::HasSubstr("are missing"));
+  EXPECT_THAT(message, testing::HasSubstr("would fit on"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, DeviceModelTest,
