@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -85,6 +86,7 @@ class CudaBackend : public Backend {
 
   void BeginStep() override {
     SelectDevice(index_);  // of this thread, which may not be the loading one
+    RunPending();
     line_->BeginStep();
     inputs_->BeginStep();
   }
@@ -109,7 +111,7 @@ class CudaBackend : public Backend {
     if (rows == nullptr) return;
     EmbeddingArgs placed = args;
     placed.rows = {rows, args.rows.size()};
-    FACET_CUDA::Embedding(placed, *line_);
+    FACET_CUDA::Embedding(placed, line());
   }
   void RopeTable(const char*, absl::Span<const int64_t> positions,
                  absl::Span<const float> frequencies, float* cos,
@@ -121,13 +123,24 @@ class CudaBackend : public Backend {
     if (position == nullptr || frequency == nullptr) return;
     FACET_CUDA::RopeTable(static_cast<int64_t>(positions.size()), position,
                           static_cast<int64_t>(frequencies.size()), frequency,
-                          cos, sin, *line_);
+                          cos, sin, line());
   }
   void RmsNorms(const char*, absl::Span<const RmsNormArgs> chain) override {
-    FACET_CUDA::RmsNorms(chain, *line_);
+    if (chain.empty()) return;
+    if (sums_.has_value() && sums_->tokens == chain[0].rows) {
+      const ExpertSums sums = *std::exchange(sums_, std::nullopt);
+      AddExperts(sums, chain, line());
+      return;
+    }
+    FACET_CUDA::RmsNorms(chain, line());
   }
   void Matmuls(const char*, absl::Span<const MatmulArgs> problems) override {
-    FACET_CUDA::Matmuls(problems, *line_);
+    if (problems.size() == 1 && problems[0].m > 0) {
+      RunPending();
+      product_ = problems[0];
+      return;
+    }
+    FACET_CUDA::Matmuls(problems, line());
   }
   void AttentionInputs(const char*, const AttentionInputsArgs& args) override {
     AttentionInputsArgs placed = args;
@@ -135,7 +148,7 @@ class CudaBackend : public Backend {
       placed.slots = inputs_->Place(args.slots, args.tokens);
       if (placed.slots == nullptr) return;
     }
-    FACET_CUDA::AttentionInputs(placed, *line_);
+    FACET_CUDA::AttentionInputs(placed, line());
   }
   void Attention(const char*,
                  absl::Span<const AttentionArgs> sequences) override {
@@ -153,26 +166,39 @@ class CudaBackend : public Backend {
     launch.rows_per_item = plan.rows_per_item;
     launch.most_rows = plan.most_rows;
     FACET_CUDA::Attention(sequences[0], launch,
-                          static_cast<float*>(states_.data()), *line_);
+                          static_cast<float*>(states_.data()), line());
   }
   void GatedGelu(const char*, const GatedGeluArgs& args) override {
-    FACET_CUDA::GatedGelu(args, *line_);
+    if (product_.has_value() && GeluFollows(*product_, args)) {
+      const MatmulArgs product = *std::exchange(product_, std::nullopt);
+      MatmulAndGelu(product, args, line());
+      return;
+    }
+    FACET_CUDA::GatedGelu(args, line());
   }
   void Router(const char*, const RouterArgs& args) override {
-    FACET_CUDA::Router(args, *line_);
+    RunPending();
+    router_ = args;
   }
   void Experts(const char*, const ExpertsArgs& args) override {
-    FACET_CUDA::Experts(args, experts_.data(), *line_);
+    std::optional<RouterArgs> router;
+    if (router_.has_value() && router_->chosen == args.chosen &&
+        router_->weights == args.weights && router_->tokens == args.tokens) {
+      router.swap(router_);
+    }
+    const ExpertSums sums = ExpertOutputs(
+        args, router.has_value() ? &*router : nullptr, experts_.data(), line());
+    if (sums.tokens > 0) sums_ = sums;
   }
   void Scale(const char*, absl::Span<float> x, float factor) override {
-    FACET_CUDA::Scale(x.data(), static_cast<int64_t>(x.size()), factor, *line_);
+    FACET_CUDA::Scale(x.data(), static_cast<int64_t>(x.size()), factor, line());
   }
   void GatherRows(const char*, absl::Span<const int64_t> rows, int64_t width,
                   const float* x, float* y) override {
     const int64_t* placed = inputs_->Place(rows.data(), rows.size());
     if (placed == nullptr) return;
     FACET_CUDA::GatherRows(static_cast<int64_t>(rows.size()), placed, width, x,
-                           y, *line_);
+                           y, line());
   }
   // Whoever joins the stream comes behind all that was asked for. What went
   // wrong on the way is told by Read().
@@ -183,17 +209,17 @@ class CudaBackend : public Backend {
   void AddParts(const char*, int parts, const float* x,
                 absl::Span<float> y) override {
     FACET_CUDA::AddParts(parts, x, static_cast<int64_t>(y.size()), y.data(),
-                         *line_);
+                         line());
   }
   void Softcap(const char*, absl::Span<float> x, float cap) override {
-    FACET_CUDA::Softcap(x.data(), static_cast<int64_t>(x.size()), cap, *line_);
+    FACET_CUDA::Softcap(x.data(), static_cast<int64_t>(x.size()), cap, line());
   }
 
   absl::Status TopLogits(const char*, int64_t rows, int64_t width,
                          const float* logits, int count,
                          absl::Span<TokenLogit> best) override {
     const TopKey* keys =
-        FACET_CUDA::TopLogits(rows, width, logits, count, top_.data(), *line_);
+        FACET_CUDA::TopLogits(rows, width, logits, count, top_.data(), line());
     std::vector<TopKey> found(rows * count);
     FACET_RETURN_IF_ERROR(
         Read(keys, found.size() * sizeof(TopKey), found.data()));
@@ -203,7 +229,28 @@ class CudaBackend : public Backend {
   LaunchCounts counts() const { return line_->counts(); }
 
  private:
+  // For the next operation: whatever waits for one that it might go together
+  // with goes first.
+  KernelLine& line() {
+    RunPending();
+    return *line_;
+  }
+  void RunPending() {
+    if (product_.has_value()) {
+      FACET_CUDA::Matmuls({&*product_, 1}, *line_);
+      product_.reset();
+    }
+    if (router_.has_value()) {
+      FACET_CUDA::Router(*router_, *line_);
+      router_.reset();
+    }
+    if (sums_.has_value()) {
+      AddExperts(*sums_, {}, *line_);
+      sums_.reset();
+    }
+  }
   absl::Status Run() {
+    RunPending();
     FACET_RETURN_IF_ERROR(line_->Run());
     return inputs_->status();
   }
@@ -212,6 +259,10 @@ class CudaBackend : public Backend {
   const Stream stream_;
   std::unique_ptr<LaunchLine> line_;
   std::unique_ptr<StepInputs> inputs_;
+  // Operations that the next one may go together with; at most one of them.
+  std::optional<MatmulArgs> product_;  // before its gated GELU
+  std::optional<RouterArgs> router_;   // before its experts
+  std::optional<ExpertSums> sums_;     // before their norms
   DeviceMemory states_;
   DeviceMemory experts_;
   DeviceMemory top_;

@@ -15,6 +15,7 @@
 #include "kernels/cuda/kernel_calls.h"
 #include "kernels/embedding/embedding.h"
 #include "kernels/experts/experts.h"
+#include "kernels/experts/experts_cuda_plan.h"
 #include "kernels/gated_gelu/gated_gelu.h"
 #include "kernels/matmul/matmul.h"
 #include "kernels/random_weights/random_weights.h"
@@ -31,6 +32,16 @@ void RopeTable(int64_t positions, const int64_t* position, int64_t frequencies,
                KernelLine& line);
 void RmsNorms(absl::Span<const RmsNormArgs> chain, KernelLine& line);
 void Matmuls(absl::Span<const MatmulArgs> problems, KernelLine& line);
+// gelu(y) * up with the y of `product`, which is written nowhere. REQUIRES:
+// GeluFollows(product, gelu).
+void MatmulAndGelu(const MatmulArgs& product, const GatedGeluArgs& gelu,
+                   KernelLine& line);
+inline bool GeluFollows(const MatmulArgs& product, const GatedGeluArgs& gelu) {
+  return product.up == nullptr && gelu.rows == product.m &&
+         gelu.width == product.n && gelu.gate == product.y &&
+         gelu.y == product.y && gelu.gate_stride == product.y_stride &&
+         gelu.y_stride == product.y_stride;
+}
 void AttentionInputs(const AttentionInputsArgs& args, KernelLine& line);
 void GatedGelu(const GatedGeluArgs& args, KernelLine& line);
 void Router(const RouterArgs& args, KernelLine& line);
@@ -54,8 +65,22 @@ const TopKey* TopLogits(int64_t rows, int64_t width, const float* logits,
 // Device memory that Experts() works in, for steps of up to `tokens`.
 size_t ExpertsScratchBytes(int64_t tokens, int experts_per_token,
                            int64_t experts, int64_t hidden, int64_t width);
-// `beside` is run as well.
-void Experts(const ExpertsArgs& args, void* scratch, KernelLine& line);
+// What is left to do behind ExpertOutputs().
+struct ExpertSums {
+  int64_t tokens = 0;
+  ExpertPairs pairs;
+  const int32_t* chosen = nullptr;
+  int64_t experts_per_shard = 1;
+  int64_t hidden = 0;
+  float* y = nullptr;
+};
+// All but the sums. `router`, if any, chooses the experts of `args` and is run
+// before; `beside` is run as well.
+ExpertSums ExpertOutputs(const ExpertsArgs& args, const RouterArgs* router,
+                         void* scratch, KernelLine& line);
+// The sums, and norms of as many rows behind them.
+void AddExperts(const ExpertSums& sums, absl::Span<const RmsNormArgs> norms,
+                KernelLine& line);
 
 // `first` is what all sequences share, with the pointers of the first; `plan`
 // and its arrays are those of PlanAttention(), in device memory.

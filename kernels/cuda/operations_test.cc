@@ -117,6 +117,22 @@ class OperationsTest : public testing::Test {
     ExpectSameBits(FromDevice(gpu.y, y.size()), y, what);
   }
 
+  // Kernels run for what `body` asks for.
+  template <typename Body>
+  int64_t KernelsOf(Body body) {
+    EXPECT_TRUE(Drain().ok());
+    const int64_t before = FACET_CUDA::CountsOf(*gpu_).kernels;
+    body();
+    EXPECT_TRUE(Drain().ok());
+    return FACET_CUDA::CountsOf(*gpu_).kernels - before;
+  }
+  absl::Status Drain() {
+    float value = 0;
+    if (drained_ == nullptr) drained_ = OnDevice(std::vector<float>(1));
+    return gpu_->Read(drained_, sizeof(value), &value);
+  }
+
+  float* drained_ = nullptr;
   std::mt19937 random_{11};
   ThreadPool pool_{2};
   std::unique_ptr<Backend> cpu_;
@@ -641,6 +657,124 @@ TEST_F(OperationsTest, RouterAndExperts) {
     gpu_->Experts("test", gpu);
     ExpectSameBits(FromDevice(gpu.y, y.size()), y,
                    "experts of " + std::to_string(tokens) + " tokens");
+  }
+}
+
+// A product and the gated GELU of its result are one kernel, in every loop.
+TEST_F(OperationsTest, AProductGoesTogetherWithItsGatedGelu) {
+  struct Case {
+    int64_t m, n, k;
+    bool bf16, rounded;
+  };
+  for (const Case& c :
+       {Case{1, 40, 64, true, false}, Case{5, 40, 64, true, false},
+        Case{3, 21, 40, false, false}, Case{9, 40, 64, true, true}}) {
+    const std::vector<float> x = Random(c.m * c.k), up = Random(c.m * 2 * c.n);
+    const std::vector<float> wide = Random(c.n * c.k);
+    const std::vector<BF16> narrow = RandomBF16(c.n * c.k);
+    MatmulArgs product;
+    product.m = c.m;
+    product.n = product.y_stride = c.n;
+    product.k = product.x_stride = product.w_stride = c.k;
+    product.bf16_inputs = c.rounded;
+    product.w_dtype = c.bf16 ? DType::kBF16 : DType::kF32;
+    product.x = OnDevice(x);
+    product.w =
+        c.bf16 ? static_cast<const void*>(OnDevice(narrow)) : OnDevice(wide);
+    GatedGeluArgs gelu;
+    gelu.rows = c.m;
+    gelu.width = gelu.gate_stride = gelu.y_stride = c.n;
+    gelu.up_stride = 2 * c.n;
+    gelu.up = OnDevice(up) + 3;
+    const auto run = [&](bool together) {
+      float* y = OnDevice(std::vector<float>(c.m * c.n));
+      product.y = y;
+      gelu.gate = gelu.y = y;
+      const int64_t kernels = KernelsOf([&] {
+        gpu_->Matmuls("test", {&product, 1});
+        if (!together) EXPECT_TRUE(Drain().ok());
+        gpu_->GatedGelu("test", gelu);
+      });
+      EXPECT_EQ(kernels, together ? 1 : 2);
+      return FromDevice(y, c.m * c.n);
+    };
+    ExpectSameBits(run(true), run(false), "m " + std::to_string(c.m));
+    // Of another product it is not.
+    gelu.gate = gelu.y = OnDevice(x);
+    EXPECT_EQ(KernelsOf([&] {
+                gpu_->Matmuls("test", {&product, 1});
+                gpu_->GatedGelu("test", gelu);
+              }),
+              2);
+  }
+}
+
+// Of a step of few tokens: routing goes with grouping, sums with norms.
+TEST_F(OperationsTest, ExpertsOfAFewTokensAreFiveKernels) {
+  const int k = 4;
+  const int64_t experts = 16, hidden = 128, width = 64;
+  const std::vector<BF16> gate_up = RandomBF16(experts * 2 * width * hidden),
+                          down = RandomBF16(experts * hidden * width),
+                          dense = RandomBF16(hidden * width);
+  const std::vector<float> scales = Random(experts), weight = Random(hidden);
+  for (const int64_t tokens : {1, 8, 9}) {
+    const std::vector<float> logits = Random(tokens * experts, 2),
+                             x = Random(tokens * hidden),
+                             mlp = Random(tokens * width);
+    std::vector<float> p(tokens * experts), weights(tokens * k),
+        y(tokens * hidden), beside(tokens * hidden), normed(tokens * hidden);
+    std::vector<int32_t> chosen(tokens * k);
+    RouterArgs router;
+    router.tokens = tokens;
+    router.experts = static_cast<int>(experts);
+    router.experts_per_token = k;
+    ExpertsArgs args;
+    args.tokens = tokens;
+    args.hidden = args.gate_up_stride = hidden;
+    args.width = args.down_stride = width;
+    args.experts_per_token = k;
+    args.experts = experts;
+    args.experts_per_shard = 2;
+    MatmulArgs product;
+    product.m = tokens;
+    product.n = product.y_stride = hidden;
+    product.k = product.x_stride = product.w_stride = width;
+    RmsNormArgs norm;
+    norm.rows = tokens;
+    norm.width = norm.x_stride = norm.y_stride = hidden;
+    const auto run = [&](Backend& backend, const auto& at) {
+      RouterArgs r = router;
+      r.logits = at(logits), r.per_expert_scale = at(scales);
+      r.probabilities = at(p), r.chosen = at(chosen), r.weights = at(weights);
+      MatmulArgs b = product;
+      b.x = at(mlp), b.w = at(dense), b.y = at(beside);
+      ExpertsArgs a = args;
+      a.x = at(x), a.chosen = r.chosen, a.weights = r.weights;
+      a.gate_up = at(gate_up), a.down = at(down), a.y = at(y);
+      a.beside = {&b, 1};
+      RmsNormArgs chain[2] = {norm, norm};
+      chain[0].x = b.y, chain[0].y = b.y, chain[0].weight = at(weight);
+      chain[1].x = a.y, chain[1].residual = b.y, chain[1].y = at(normed);
+      const auto ask = [&] {
+        backend.Router("test", r);
+        backend.Experts("test", a);
+        backend.RmsNorms("test", chain);
+      };
+      if (&backend == gpu_.get()) {
+        EXPECT_EQ(KernelsOf(ask), tokens <= 8 ? 5 : 6) << tokens;
+      } else {
+        ask();
+      }
+      return chain[1].y;
+    };
+    run(*cpu_, [](const auto& values) {
+      using T = typename std::decay_t<decltype(values)>::value_type;
+      return const_cast<T*>(values.data());
+    });
+    const float* gpu_normed =
+        run(*gpu_, [&](const auto& values) { return OnDevice(values); });
+    ExpectSameBits(FromDevice(gpu_normed, tokens * hidden), normed,
+                   "norms of " + std::to_string(tokens) + " tokens");
   }
 }
 

@@ -1,23 +1,29 @@
 // The routed experts without a word to the host: one block groups the pairs of
-// token and expert, then blocks take (expert, tile) of the two products, and
-// the weighted outputs are added token by token.
+// token and expert (and routes a few tokens first), then blocks take (expert,
+// tile) of the two products, and the weighted outputs are added token by token,
+// with the norms of their sums behind.
+#include <algorithm>
+
 #include "kernels/base/check.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/operations.h"
 #include "kernels/experts/experts_cuda_plan.h"
 #include "kernels/matmul/matmul_cuda.h"
+#include "kernels/rms_norm/rms_norm_cuda.h"
+#include "kernels/router/router_cuda.h"
 
 namespace facet {
 namespace FACET_CUDA {
 namespace {
 
 constexpr int kGroupThreads = 256;
-constexpr int kCombineThreads = 256;
+// A warp each.
+constexpr int kMostRoutedTokens = kGroupThreads / 32;
 
 // Thread e lists the pairs of expert e, in rising token, then all of them write
 // where each pair of a token went.
-__global__ void GroupKernel(ExpertPairs pairs, const int32_t* chosen,
-                            const float* weights) {
+__device__ void GroupPairs(const ExpertPairs& pairs, const int32_t* chosen,
+                           const float* weights) {
   int32_t* counts = SharedMemory<int32_t>();  // [experts]
   const int k = pairs.experts_per_token;
   for (int e = threadIdx.x; e < pairs.experts; e += blockDim.x) {
@@ -57,6 +63,21 @@ __global__ void GroupKernel(ExpertPairs pairs, const int32_t* chosen,
   }
 }
 
+__global__ void GroupKernel(ExpertPairs pairs, const int32_t* chosen,
+                            const float* weights) {
+  GroupPairs(pairs, chosen, weights);
+}
+
+__global__ void RouteAndGroupKernel(RouterArgs router, ExpertPairs pairs) {
+  const int64_t t = threadIdx.x / 32;
+  if (t < router.tokens) {
+    RouteToken(router, t,
+               SharedMemory<unsigned char>() + t * RouterBytes(router));
+  }
+  __syncthreads();
+  GroupPairs(pairs, router.chosen, router.weights);
+}
+
 // Product of one expert's pairs; `args` is that of expert 0 and of all pairs.
 __device__ inline void ExpertTile(const ExpertPairs& pairs, MatmulArgs args,
                                   int64_t weight_stride, bool rows_are_tokens) {
@@ -90,19 +111,18 @@ __global__ void __launch_bounds__(kMatmulThreads)
   ExpertTile(pairs, args, weight_stride, rows_are_tokens);
 }
 
-// A block per token.
-__global__ void CombineKernel(ExpertPairs pairs, const int32_t* chosen,
-                              int64_t experts_per_shard, int64_t hidden,
-                              float* y) {
-  const int64_t t = blockIdx.x;
+// Token `t` by a block; `order` holds CombineBytes().
+__device__ void CombineToken(const ExpertSums& sums, int64_t t,
+                             int32_t* order) {
+  const ExpertPairs& pairs = sums.pairs;
+  const int64_t hidden = sums.hidden;
   const int k = pairs.experts_per_token;
   // This token's pairs at hand in rising expert.
-  int32_t* order = SharedMemory<int32_t>();  // [K]
-  int32_t* shards = order + k;               // [K]
+  int32_t* shards = order + k;  // [K]
   int32_t* count = shards + k;
   if (threadIdx.x == 0) {
-    *count =
-        SortPairs(pairs, chosen + t * k, t, experts_per_shard, order, shards);
+    *count = SortPairs(pairs, sums.chosen + t * k, t, sums.experts_per_shard,
+                       order, shards);
   }
   __syncthreads();
   for (int64_t d = threadIdx.x; d < hidden; d += blockDim.x) {
@@ -119,8 +139,22 @@ __global__ void CombineKernel(ExpertPairs pairs, const int32_t* chosen,
       }
       tree.Add(shard, sum);
     }
-    y[t * hidden + d] = tree.Total();
+    sums.y[t * hidden + d] = tree.Total();
   }
+}
+
+size_t CombineBytes(const ExpertSums& sums) {
+  return (2 * sums.pairs.experts_per_token + 1) * sizeof(int32_t);
+}
+
+__global__ void CombineKernel(ExpertSums sums) {
+  CombineToken(sums, blockIdx.x, SharedMemory<int32_t>());
+}
+
+__global__ void CombineAndNormKernel(ExpertSums sums, NormChain chain) {
+  CombineToken(sums, blockIdx.x, SharedMemory<int32_t>());
+  __syncthreads();  // the sums are there, and shared memory is free
+  NormRow(chain, blockIdx.x, SharedMemory<float>());
 }
 
 }  // namespace
@@ -132,8 +166,10 @@ size_t ExpertsScratchBytes(int64_t tokens, int experts_per_token,
       .bytes;
 }
 
-void Experts(const ExpertsArgs& args, void* scratch, KernelLine& line) {
-  if (args.tokens == 0) return;
+ExpertSums ExpertOutputs(const ExpertsArgs& args, const RouterArgs* router,
+                         void* scratch, KernelLine& line) {
+  ExpertSums sums;
+  if (args.tokens == 0) return sums;
   Matmuls(args.beside, line);
   ExpertPairs pairs =
       PlaceExpertPairs(scratch, args.tokens, args.experts_per_token,
@@ -141,9 +177,16 @@ void Experts(const ExpertsArgs& args, void* scratch, KernelLine& line) {
   pairs.first_expert = static_cast<int32_t>(args.first_expert);
   pairs.replicas = args.replicas;
   pairs.replica = args.replica;
-  Launch(GroupKernel, dim3(1), dim3(kGroupThreads),
-         args.experts * sizeof(int32_t), line, pairs, args.chosen,
-         args.weights);
+  const size_t group_bytes = args.experts * sizeof(int32_t);
+  if (router != nullptr && router->tokens <= kMostRoutedTokens) {
+    Launch(RouteAndGroupKernel, dim3(1), dim3(kGroupThreads),
+           std::max<size_t>(group_bytes, router->tokens * RouterBytes(*router)),
+           line, *router, pairs);
+  } else {
+    if (router != nullptr) Router(*router, line);
+    Launch(GroupKernel, dim3(1), dim3(kGroupThreads), group_bytes, line, pairs,
+           args.chosen, args.weights);
+  }
 
   // No more experts than pairs have work.
   const int64_t most = args.tokens * args.experts_per_token;
@@ -183,10 +226,27 @@ void Experts(const ExpertsArgs& args, void* scratch, KernelLine& line) {
          dim3(kMatmulThreads), kStreamSharedBytes, line, pairs, down,
          args.hidden * args.down_stride, false);
 
-  Launch(CombineKernel, dim3(static_cast<unsigned>(args.tokens)),
-         dim3(kCombineThreads),
-         (2 * args.experts_per_token + 1) * sizeof(int32_t), line, pairs,
-         args.chosen, args.experts_per_shard, args.hidden, args.y);
+  sums.tokens = args.tokens;
+  sums.pairs = pairs;
+  sums.chosen = args.chosen;
+  sums.experts_per_shard = args.experts_per_shard;
+  sums.hidden = args.hidden;
+  sums.y = args.y;
+  return sums;
+}
+
+void AddExperts(const ExpertSums& sums, absl::Span<const RmsNormArgs> norms,
+                KernelLine& line) {
+  const dim3 grid(static_cast<unsigned>(sums.tokens));
+  if (norms.empty()) {
+    Launch(CombineKernel, grid, dim3(kNormThreads), CombineBytes(sums), line,
+           sums);
+    return;
+  }
+  FACET_CHECK(norms[0].rows == sums.tokens);
+  const NormChain chain = ChainOf(norms);
+  Launch(CombineAndNormKernel, grid, dim3(kNormThreads),
+         std::max(CombineBytes(sums), chain.shared_bytes()), line, sums, chain);
 }
 
 }  // namespace FACET_CUDA

@@ -16,6 +16,7 @@ struct Problems {
   int count;
   MatmulArgs args[kMostProblems];
   int64_t end[kMostProblems];  // tiles of this one and those before it
+  Epilogue epilogue;           // of the only problem
 };
 
 // The problem that this block has a tile of; `tile` becomes that tile.
@@ -29,7 +30,7 @@ __device__ inline int ProblemOf(const Problems& problems, int64_t& tile) {
 __global__ void __launch_bounds__(kMatmulThreads) AnyKernel(Problems problems) {
   int64_t tile = blockIdx.x;
   const int p = ProblemOf(problems, tile);
-  AnyTile(problems.args[p], tile);
+  AnyTile(problems.args[p], tile, problems.epilogue);
 }
 
 // A kernel per number of rows of x in flight, for one row needs few registers
@@ -40,14 +41,16 @@ __global__ void __launch_bounds__(kMatmulThreads)
   int64_t tile = blockIdx.x;
   const int p = ProblemOf(problems, tile);
   StreamTile<M, kRound>(problems.args[p], tile,
-                        static_cast<int64_t>(blockIdx.y) * M);
+                        static_cast<int64_t>(blockIdx.y) * M,
+                        problems.epilogue);
 }
 
 template <int N>
 __global__ void __launch_bounds__(256) TensorKernel(Problems problems) {
   int64_t tile = blockIdx.x;
   const int p = ProblemOf(problems, tile);
-  TensorTile<N>(problems.args[p], tile, static_cast<int64_t>(blockIdx.y) * N);
+  TensorTile<N>(problems.args[p], tile, static_cast<int64_t>(blockIdx.y) * N,
+                problems.epilogue);
 }
 
 // The loop for a problem goes by its shape, never by its rows of x.
@@ -110,12 +113,33 @@ void LaunchStream(const Problems& problems, int64_t tiles, KernelLine& line) {
   }
 }
 
-}  // namespace
+void LaunchLoop(Loop loop, const Problems& problems, int64_t tiles,
+                KernelLine& line) {
+  const int64_t rows = problems.args[0].m;
+  if (rows == 0) return;
+  if (loop == Loop::kTensorCores) {
+    LaunchTensorRows(problems, tiles, line);
+  } else if (loop == Loop::kAny) {
+    Launch(AnyKernel, dim3(static_cast<unsigned>(tiles)), dim3(kMatmulThreads),
+           0, line, problems);
+  } else if (rows == 1) {
+    LaunchStream<1>(problems, tiles, line);
+  } else if (rows == 2) {
+    LaunchStream<2>(problems, tiles, line);
+  } else if (rows <= 4) {
+    LaunchStream<4>(problems, tiles, line);
+  } else {
+    LaunchStream<8>(problems, tiles, line);
+  }
+}
 
-void Matmuls(absl::Span<const MatmulArgs> all, KernelLine& line) {
+// `epilogue` is of the only problem, where there is one.
+void LaunchAll(absl::Span<const MatmulArgs> all, const Epilogue& epilogue,
+               KernelLine& line) {
   // Problems of as many rows and the same loop go together.
   for (size_t begin = 0; begin < all.size();) {
     Problems problems = {};
+    problems.epilogue = epilogue;
     int64_t tiles = 0;
     const MatmulArgs& first = all[begin];
     const Loop loop = LoopOf(first);
@@ -127,22 +151,20 @@ void Matmuls(absl::Span<const MatmulArgs> all, KernelLine& line) {
       problems.args[problems.count] = args;
       problems.end[problems.count++] = tiles;
     }
-    if (first.m == 0) continue;
-    if (loop == Loop::kTensorCores) {
-      LaunchTensorRows(problems, tiles, line);
-    } else if (loop == Loop::kAny) {
-      Launch(AnyKernel, dim3(static_cast<unsigned>(tiles)),
-             dim3(kMatmulThreads), 0, line, problems);
-    } else if (first.m == 1) {
-      LaunchStream<1>(problems, tiles, line);
-    } else if (first.m == 2) {
-      LaunchStream<2>(problems, tiles, line);
-    } else if (first.m <= 4) {
-      LaunchStream<4>(problems, tiles, line);
-    } else {
-      LaunchStream<8>(problems, tiles, line);
-    }
+    LaunchLoop(loop, problems, tiles, line);
   }
+}
+
+}  // namespace
+
+void Matmuls(absl::Span<const MatmulArgs> all, KernelLine& line) {
+  LaunchAll(all, Epilogue(), line);
+}
+
+void MatmulAndGelu(const MatmulArgs& product, const GatedGeluArgs& gelu,
+                   KernelLine& line) {
+  FACET_CHECK(GeluFollows(product, gelu));
+  LaunchAll({&product, 1}, Epilogue{gelu.up, gelu.up_stride}, line);
 }
 
 }  // namespace FACET_CUDA

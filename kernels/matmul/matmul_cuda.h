@@ -27,6 +27,18 @@ __device__ inline float TreeSum(float* sums, int count, int stride) {
   return sums[0];
 }
 
+// What becomes of a result before it is written: nothing, or
+// gelu(y) * by[row of x, row of w].
+struct Epilogue {
+  const float* by = nullptr;
+  int64_t stride = 0;
+};
+__device__ inline float Finish(const Epilogue& epilogue, int64_t i, int64_t j,
+                               float y) {
+  if (epilogue.by == nullptr) return y;
+  return GeluTanh(y) * epilogue.by[i * epilogue.stride + j];
+}
+
 // ---- Any shape: half a warp per row of w, lane by lane. ----
 
 template <typename T>
@@ -58,7 +70,8 @@ __device__ float DotOfHalfWarp(const MatmulArgs& args, const float* x,
 // Rows [tile * kAnyRows, + kAnyRows) of w times all rows of x. The block has
 // kMatmulThreads threads.
 template <typename T>
-__device__ void AnyTileOf(const MatmulArgs& args, int64_t tile) {
+__device__ void AnyTileOf(const MatmulArgs& args, int64_t tile,
+                          const Epilogue& epilogue) {
   const int64_t row = tile * kAnyRows + threadIdx.x / kLanes;
   // Threads without a row go along, for shuffles need whole warps.
   const int64_t j = row < args.n ? row : args.n - 1;
@@ -71,16 +84,17 @@ __device__ void AnyTileOf(const MatmulArgs& args, int64_t tile) {
     float y = DotOfHalfWarp(args, x, w);
     if (up != nullptr) y = GeluTanh(y) * DotOfHalfWarp(args, x, up);
     if (threadIdx.x % kLanes == 0 && row < args.n) {
-      args.y[i * args.y_stride + row] = y;
+      args.y[i * args.y_stride + row] = Finish(epilogue, i, row, y);
     }
   }
 }
 
-__device__ inline void AnyTile(const MatmulArgs& args, int64_t tile) {
+__device__ inline void AnyTile(const MatmulArgs& args, int64_t tile,
+                               const Epilogue& epilogue = {}) {
   if (args.w_dtype == DType::kF32) {
-    AnyTileOf<float>(args, tile);
+    AnyTileOf<float>(args, tile, epilogue);
   } else {
-    AnyTileOf<BF16>(args, tile);
+    AnyTileOf<BF16>(args, tile, epilogue);
   }
 }
 
@@ -117,7 +131,8 @@ __device__ inline void UnpackEight(const unsigned char* from, float (&out)[8]) {
 template <int M>
 __device__ inline void WriteSums(const MatmulArgs& args,
                                  const StreamShape& shape, int64_t first_row,
-                                 int64_t first, float* sums) {
+                                 int64_t first, float* sums,
+                                 const Epilogue& epilogue) {
   for (int i = static_cast<int>(threadIdx.x); i < shape.rows * M;
        i += static_cast<int>(blockDim.x)) {
     const int64_t row = first_row + i / M;
@@ -131,7 +146,8 @@ __device__ inline void WriteSums(const MatmulArgs& args,
       own += args.segments * shape.rows * M;
       y = GeluTanh(y) * TreeSum(own, args.segments, shape.rows * M);
     }
-    args.y[(first + m) * args.y_stride + row] = y;
+    args.y[(first + m) * args.y_stride + row] =
+        Finish(epilogue, first + m, row, y);
   }
 }
 
@@ -141,8 +157,8 @@ __device__ inline void WriteSums(const MatmulArgs& args,
 //
 // REQUIRES: CanStream(args).
 template <int M, bool kRound>
-__device__ void StreamTile(const MatmulArgs& args, int64_t tile,
-                           int64_t first) {
+__device__ void StreamTile(const MatmulArgs& args, int64_t tile, int64_t first,
+                           const Epilogue& epilogue = {}) {
   unsigned char* shared = SharedMemory<unsigned char>();
   const StreamShape shape = StreamShapeOf(args);
   const int64_t first_row = tile * shape.rows;
@@ -227,7 +243,7 @@ __device__ void StreamTile(const MatmulArgs& args, int64_t tile,
     if (thread % 2 == 0) sums[thread / 2 * M + m] = sum;
   }
   __syncthreads();
-  WriteSums<M>(args, shape, first_row, first, sums);
+  WriteSums<M>(args, shape, first_row, first, sums, epilogue);
   __syncthreads();  // before the block's next tile overwrites sums
 }
 

@@ -44,8 +44,8 @@ __device__ void StageRows(const MatmulArgs& args, const StreamShape& shape,
 //
 // REQUIRES: CanUseTensorCores(args).
 template <int N>
-__device__ void TensorTile(const MatmulArgs& args, int64_t tile,
-                           int64_t first) {
+__device__ void TensorTile(const MatmulArgs& args, int64_t tile, int64_t first,
+                           const Epilogue& epilogue) {
   const StreamShape shape = TensorShapeOf(args);
   const int strips = TensorStrips(args);
   const int stage_bytes = strips * kTensorRowBytes;
@@ -121,7 +121,7 @@ __device__ void TensorTile(const MatmulArgs& args, int64_t tile,
     at[8 * N + 1] = sums[n][3];
   }
   __syncthreads();
-  WriteSums<N>(args, shape, first_row, first, all);
+  WriteSums<N>(args, shape, first_row, first, all, epilogue);
 }
 
 }  // namespace FACET_CUDA
