@@ -138,6 +138,7 @@ refuse --synthetic=no-such-preset
 refuse --synthetic="$model" --model=/nonexistent
 refuse --synthetic="$model" --only=decoding
 refuse --model=/nonexistent --drawn
+refuse --synthetic="$model" --device=cuda --only=context
 refuse --synthetic="$model" --repeat=0
 refuse --synthetic="$model" --batch=1000
 refuse --server=127.0.0.1:1

@@ -82,6 +82,19 @@ absl::StatusOr<BenchGroups> ParseGroups(const std::vector<std::string>& only) {
   return groups;
 }
 
+// Limits are the processors', and so is attention behind a long context.
+absl::Status LeaveOutProcessors(const BenchFlags& flags, BenchGroups* groups) {
+  if (flags.model.device == "cpu") return absl::OkStatus();
+  for (const char* name : {"limits", "context"}) {
+    if (absl::c_linear_search(flags.only, name)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--only=", name, ": is measured with --device=cpu alone"));
+    }
+  }
+  groups->limits = groups->context = false;
+  return absl::OkStatus();
+}
+
 std::filesystem::path DefaultSyntheticRoot() {
   for (const auto& [variable, below] :
        {std::pair("TMPDIR", "facet-synthetic"),
@@ -269,14 +282,13 @@ absl::Status Bench(BenchFlags flags, BenchOptions options) {
   }
   FACET_RETURN_IF_ERROR(ActiveIsaStatus().status());
   FACET_ASSIGN_OR_RETURN(options.groups, ParseGroups(flags.only));
+  FACET_RETURN_IF_ERROR(LeaveOutProcessors(flags, &options.groups));
   if (!flags.synthetic.empty()) {
     FACET_ASSIGN_OR_RETURN(flags.model.model,
                            SyntheticDirectory(flags.synthetic, flags.drawn));
   } else if (flags.drawn) {
     return absl::InvalidArgumentError("--drawn: goes with --synthetic alone");
   }
-  // Limits are the processors', and no share of a GPU's work.
-  if (flags.model.device != "cpu") options.groups.limits = false;
   FACET_ASSIGN_OR_RETURN(options.cluster, MakeClusterOptions(flags.model));
   FACET_ASSIGN_OR_RETURN(const ModelConfig model,
                          ReadModelConfig(flags.model.model));

@@ -147,6 +147,8 @@ class Measuring {
     };
     FACET_ASSIGN_OR_RETURN(model_, EmbeddedModel::Start(embedded));
     client_ = MakeLocalClient(&model_->front_door());
+    // Limits are the processors'.
+    if (options_.cluster.device != "cpu") return absl::OkStatus();
     Say("limits");
     FACET_ASSIGN_OR_RETURN(
         meter_,
