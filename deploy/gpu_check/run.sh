@@ -83,11 +83,11 @@ same_answers() {
 }
 
 sanitizer() {
-  local tool
+  local tool tests='*Norms*:*Router*:*Elementwise*:*Best*:*Experts*:*OnTensorCores*'
   command -v compute-sanitizer >/dev/null || { echo "not installed"; return 0; }
   for tool in memcheck racecheck; do
     compute-sanitizer --tool "$tool" --error-exitcode 1 ./operations_gpu_test \
-      --gtest_filter='*Norms*:*Router*:*Elementwise*:*Best*' || return 1
+      --gtest_filter="$tests" || return 1
   done
 }
 
