@@ -3,10 +3,13 @@
 // once and lie in more copies than the card's cache holds; every figure is the
 // median of batches of launches between two events.
 //
-//   gpu_benchmark [products|experts|attention|launches ...]     default: all
+//   gpu_benchmark [products|experts|attention|launches|drawing ...]
+//
+// Without arguments: all of them.
 #include <cuda_runtime.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -189,6 +192,25 @@ class Bench {
     Release();
   }
 
+  // Weights drawn on the card, which writes them alone.
+  void Drawing() {
+    const int64_t columns = 5376, rows = 200'000;
+    const int64_t bytes = rows * columns * 2;
+    void* to = Weights(bytes);
+    std::vector<double> seconds;
+    for (uint32_t number = 0; number < 5; ++number) {
+      const auto start = std::chrono::steady_clock::now();
+      Check(device_->Draw({1, number, 0.02f}, {0, rows, columns, columns}, to));
+      seconds.push_back(std::chrono::duration<double>(
+                            std::chrono::steady_clock::now() - start)
+                            .count());
+    }
+    std::sort(seconds.begin(), seconds.end());
+    Print("weights drawn", seconds[seconds.size() / 2],
+          static_cast<double>(bytes));
+    Release();
+  }
+
   void Product(const char* name, int64_t n, int64_t k, int segments,
                bool gated) {
     const int64_t bytes = (gated ? 2 : 1) * n * k * 2;
@@ -354,6 +376,7 @@ void Run(const std::vector<std::string>& groups) {
   bench.Copy();
   bench.Read();
   if (wanted("launches")) bench.Launches();
+  if (wanted("drawing")) bench.Drawing();
   if (wanted("products")) Products(bench);
   if (wanted("experts")) {
     for (const int64_t tokens : {1, 8, 32}) bench.Experts(tokens);
