@@ -144,6 +144,7 @@ class JournalImpl : public Journal {
     File opened(open(path.c_str(), flags | O_CLOEXEC, 0600));
     if (opened.fd() < 0) return SystemError("cannot open", path);
     if (flock(opened.fd(), LOCK_EX | LOCK_NB) != 0) {
+      if (errno != EWOULDBLOCK) return SystemError("cannot lock", path);
       return absl::FailedPreconditionError(
           absl::StrCat(path, ": used by another process"));
     }
@@ -324,9 +325,19 @@ class JournalImpl : public Journal {
       lseek(file_.fd(), 0, SEEK_END);
       return status;
     }
+    SyncFolder();
     file_.Swap(fresh);
     SetBytes(*bytes);
     return absl::OkStatus();
+  }
+
+  // So that the machine's death does not bring the old file back.
+  void SyncFolder() const {
+    const size_t slash = options_.path.rfind('/');
+    const std::string folder =
+        slash == std::string::npos ? "." : options_.path.substr(0, slash + 1);
+    const File opened(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (opened.fd() >= 0) fsync(opened.fd());
   }
 
   absl::StatusOr<int64_t> CopyTo(int to, const std::string& path) {
