@@ -8,7 +8,6 @@
 #include "rpc/cli/cluster_json.h"
 #include "rpc/control/build_id.h"
 #include "rpc/http/serving_routes.h"
-#include "rpc/openai/access_log.h"
 #include "rpc/openai/api_error.h"
 #include "rpc/page/page.h"
 
@@ -17,7 +16,8 @@ namespace {
 
 class HttpFrontImpl : public HttpFront {
  public:
-  explicit HttpFrontImpl(const HttpFrontOptions& options) : options_(options) {}
+  HttpFrontImpl(const HttpFrontOptions& options, AccessLog* log)
+      : options_(options), log_(log) {}
 
   ~HttpFrontImpl() override {
     server_.reset();
@@ -25,8 +25,7 @@ class HttpFrontImpl : public HttpFront {
   }
 
   absl::Status Listen() {
-    FACET_ASSIGN_OR_RETURN(log_, AccessLog::Open(options_.access_log));
-    gateway_ = Gateway::Create(options_.gateway, log_.get());
+    gateway_ = Gateway::Create(options_.gateway, log_);
     FACET_ASSIGN_OR_RETURN(routes_, Routes());
     FACET_ASSIGN_OR_RETURN(
         server_,
@@ -114,7 +113,7 @@ class HttpFrontImpl : public HttpFront {
 
   const HttpFrontOptions options_;
   std::atomic<EmbeddedModel*> model_ = nullptr;
-  std::unique_ptr<AccessLog> log_;
+  AccessLog* const log_;
   std::unique_ptr<Gateway> gateway_;
   HttpHandler routes_;
   std::unique_ptr<HttpServer> server_;
@@ -123,8 +122,8 @@ class HttpFrontImpl : public HttpFront {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<HttpFront>> HttpFront::Start(
-    const HttpFrontOptions& options) {
-  auto front = std::make_unique<HttpFrontImpl>(options);
+    const HttpFrontOptions& options, AccessLog* log) {
+  auto front = std::make_unique<HttpFrontImpl>(options, log);
   FACET_RETURN_IF_ERROR(front->Listen());
   return front;
 }

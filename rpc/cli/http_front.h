@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "rpc/access/access_log.h"
 #include "rpc/access/door_keeper.h"
 #include "rpc/cli/embedded_model.h"
 #include "rpc/http/http_server.h"
@@ -25,7 +26,6 @@ struct HttpFrontOptions {
   // Its keeper guards every path but the page, /healthz and /readyz.
   GatewayOptions gateway;
   bool open_metrics = false;  // /metrics needs no key either
-  std::string access_log = "off";
   NumericsOptions numerics;
   // Whether it is time to send nobody here any more.
   std::function<bool()> stopping;
@@ -33,9 +33,9 @@ struct HttpFrontOptions {
 
 class HttpFront {
  public:
-  // Errors: those of AccessLog::Open() and HttpServer::Start().
+  // `log` outlives the front. Errors: those of HttpServer::Start().
   static absl::StatusOr<std::unique_ptr<HttpFront>> Start(
-      const HttpFrontOptions& options);
+      const HttpFrontOptions& options, AccessLog* log);
   // Ends without grace. The model lives on until then.
   virtual ~HttpFront() = default;
 

@@ -304,7 +304,6 @@ absl::StatusOr<HttpFrontOptions> MakeHttpOptions(const ServeFlags& flags,
   options.gateway.model_names = flags.model_names;
   options.gateway.allowed_origins = flags.cors_origins;
   options.open_metrics = flags.open_metrics;
-  options.access_log = flags.access_log;
   options.stopping = [stop] { return stop->asked(); };
   options.server.max_connections = flags.max_connections;
   FACET_ASSIGN_OR_RETURN(const int64_t max_body, ParseByteSize(flags.max_body));
@@ -357,6 +356,8 @@ absl::Status Serve(ServeFlags flags) {
     if (!exporter.ok()) return Annotate(exporter.status(), "--otlp-endpoint");
     spans = *std::move(exporter);
   }
+  auto log = AccessLog::Open(flags.access_log);
+  if (!log.ok()) return Annotate(log.status(), "--access-log");
   std::unique_ptr<EmbeddedModel> model;  // outlives who asks it
   std::unique_ptr<HttpFront> http;
   if (flags.http != "off") {
@@ -364,7 +365,7 @@ absl::Status Serve(ServeFlags flags) {
         HttpFrontOptions http_options,
         MakeHttpOptions(flags, &stop, keeper.get(), spans.get()));
     http_options.numerics = options.cluster.numerics;
-    auto started = HttpFront::Start(http_options);
+    auto started = HttpFront::Start(http_options, log->get());
     if (!started.ok()) return Annotate(started.status(), "--http");
     http = *std::move(started);
   }
@@ -379,6 +380,7 @@ absl::Status Serve(ServeFlags flags) {
   InferenceServiceOptions service;
   service.keeper = keeper.get();
   service.spans = spans.get();
+  service.log = log->get();
   service.ledger = &model->ledger();
   FACET_ASSIGN_OR_RETURN(
       const auto server,
@@ -447,8 +449,8 @@ int RunServe(int argc, char** argv) {
                   "What clients call the model, once or several times; absent: "
                   "its directory's name");
   app->add_option("--access-log", flags.access_log,
-                  "Where a line of JSON per HTTP request goes: stderr, a file, "
-                  "or off")
+                  "Where a line of JSON per request goes: stderr, a file, or "
+                  "off")
       ->capture_default_str();
   app->add_option("--cors-origin", flags.cors_origins,
                   "An origin whose pages may call the API, such as "

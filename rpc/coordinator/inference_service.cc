@@ -16,11 +16,10 @@
 #include "rpc/convert/chat_convert.h"
 #include "rpc/convert/grpc_status.h"
 #include "rpc/convert/text_convert.h"
+#include "rpc/coordinator/call_notes.h"
 #include "rpc/coordinator/retry_after.h"
 #include "rpc/openai/tool_call_form.h"
 #include "rpc/proto/inference.grpc.pb.h"
-#include "rpc/trace/call_spans.h"
-#include "rpc/trace/trace_context.h"
 
 namespace facet {
 namespace {
@@ -45,57 +44,6 @@ size_t UnreadBytes(const TextEvent& event) {
   }
   return bytes;
 }
-
-absl::string_view Metadata(const grpc::CallbackServerContext* context,
-                           const char* key) {
-  const auto found = context->client_metadata().find(key);
-  if (found == context->client_metadata().end()) return "";
-  return absl::string_view(found->second.data(), found->second.size());
-}
-
-// A call's place in a trace, from its arrival to its end.
-class CallTrace {
- public:
-  // Tells the client where it stands, as HTTP does. `method`: "Chat".
-  CallTrace(grpc::CallbackServerContext* context, const char* method,
-            SpanSink* sink)
-      : sink_(sink) {
-    const auto parent = ParseTraceParent(Metadata(context, "traceparent"));
-    span_.context = NewSpan(parent);
-    if (parent.has_value()) span_.parent_id = parent->span_id;
-    span_.name = absl::StrCat("facet.v1.Inference/", method);
-    span_.serves = true;
-    span_.start = absl::Now();
-    context->AddInitialMetadata("traceresponse",
-                                FormatTraceParent(span_.context));
-  }
-
-  void Note(const TextEvent& event) {
-    if (event.finish == FinishReason::kNone) return;
-    times_.Note(event.usage);
-    prompt_tokens_ = event.usage.prompt_tokens;
-    completion_tokens_ += event.usage.completion_tokens;
-  }
-
-  void End(const grpc::Status& status) {
-    if (sink_ == nullptr || !span_.context.sampled) return;
-    span_.end = absl::Now();
-    span_.error = status.ok() ? "" : status.error_message();
-    span_.attributes = {
-        {"rpc.system", "grpc"},
-        {"rpc.grpc.status_code", static_cast<int64_t>(status.error_code())},
-        {"gen_ai.usage.input_tokens", prompt_tokens_},
-        {"gen_ai.usage.output_tokens", completion_tokens_}};
-    TellSpans(std::move(span_), times_, sink_);
-  }
-
- private:
-  SpanSink* const sink_;
-  Span span_;
-  CallTimes times_;
-  int64_t prompt_tokens_ = 0;
-  int64_t completion_tokens_ = 0;
-};
 
 // A request that was understood, and how its answers are told.
 template <typename Response>
@@ -122,13 +70,13 @@ class AnswerWriter : public grpc::ServerWriteReactor<Response> {
                absl::StatusOr<Work<Response>> work)
       : options_(options),
         pass_(std::move(pass)),
-        trace_(context, method, options.spans),
+        notes_(context, method, pass_.get(), options.spans, options.log),
         most_unread_bytes_(options.max_unread_bytes) {
     const absl::StatusOr<RequestRun> run = Begin(front_door, std::move(work));
     if (!run.ok()) {
       TellWait(run.status(), context);
       const grpc::Status refusal = ToGrpc(run.status());
-      trace_.End(refusal);
+      notes_.End(refusal);
       this->Finish(refusal);
       return;
     }
@@ -184,7 +132,7 @@ class AnswerWriter : public grpc::ServerWriteReactor<Response> {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       unread_bytes_ += UnreadBytes(event);
-      trace_.Note(event);
+      notes_.Note(event);
       if (event.again) most_unread_bytes_ += UnreadBytes(event);
       if (unread_bytes_ > most_unread_bytes_ && !too_slow_) {
         too_slow_ = true;
@@ -220,7 +168,7 @@ class AnswerWriter : public grpc::ServerWriteReactor<Response> {
     } else if (ended_) {
       next.finish = finishing_ = true;
       next.status = ToGrpc(too_slow_ ? TooSlow() : final_status_);
-      trace_.End(next.status);
+      notes_.End(next.status);
     }
     return next;
   }
@@ -239,7 +187,7 @@ class AnswerWriter : public grpc::ServerWriteReactor<Response> {
 
   const InferenceServiceOptions options_;
   const std::shared_ptr<const DoorPass> pass_;
-  CallTrace trace_;
+  CallNotes notes_;
   std::function<void(const TextEvent& event, Response* response)> append_;
 
   std::mutex mutex_;

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <memory>
 
+#include "rpc/access/access_log.h"
 #include "rpc/access/door_keeper.h"
 #include "rpc/coordinator/front_door.h"
 #include "rpc/coordinator/request_ledger.h"
@@ -20,8 +21,10 @@ struct InferenceServiceOptions {
   size_t max_unread_bytes = size_t{1} << 20;
   // Asked about every call; null: everybody may. Outlives the service.
   DoorKeeper* keeper = nullptr;
-  // Gets the spans of Generate and Chat; null: nobody does. Outlives it too.
+  // Get the spans and the lines of Generate and Chat; null: nobody does. Outlive
+  // it too.
   SpanSink* spans = nullptr;
+  AccessLog* log = nullptr;
   // Runs requests that have a key; null: keys have no effect. Outlives the
   // service.
   RequestLedger* ledger = nullptr;

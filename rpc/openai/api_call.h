@@ -13,11 +13,11 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "rpc/access/access_log.h"
 #include "rpc/access/door_keeper.h"
 #include "rpc/convert/text_messages.h"
 #include "rpc/coordinator/request_key.h"
 #include "rpc/http/http_exchange.h"
-#include "rpc/openai/access_log.h"
 #include "rpc/openai/api_json.h"
 #include "rpc/trace/call_spans.h"
 #include "rpc/trace/span_exporter.h"

@@ -12,11 +12,11 @@
 #include <string>
 #include <vector>
 
+#include "rpc/access/access_log.h"
 #include "rpc/access/door_keeper.h"
 #include "rpc/coordinator/front_door.h"
 #include "rpc/coordinator/request_ledger.h"
 #include "rpc/http/http_exchange.h"
-#include "rpc/openai/access_log.h"
 #include "rpc/trace/span_exporter.h"
 
 namespace facet {

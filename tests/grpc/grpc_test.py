@@ -91,7 +91,8 @@ class Joined:
 class Grpc(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.server = FacetServer(FACET, MODEL, "--access-log=off",
+        cls.log = tempfile.NamedTemporaryFile()
+        cls.server = FacetServer(FACET, MODEL, f"--access-log={cls.log.name}",
                                  "--max-queue=4", "--max-sequences=4")
         cls.server.__enter__()
         cls.channel = grpc.insecure_channel(cls.server.grpc)
@@ -101,6 +102,7 @@ class Grpc(unittest.TestCase):
     def tearDownClass(cls):
         cls.channel.close()
         cls.server.stop()
+        cls.log.close()
 
     def options(self, **fields):
         sampling = pb.SamplingOptions(temperature=0, **fields.pop("sampling",
@@ -301,6 +303,27 @@ class Grpc(unittest.TestCase):
             call.initial_metadata())["traceresponse"].split("-")
         self.assertEqual((version, same, flags), ("00", trace, "01"))
         self.assertNotEqual(span, "00f067aa0ba902b7")
+
+    def test_each_call_is_a_line_of_the_log_without_what_was_said(self):
+        trace = "0af7651916cd43dd8448eb211c80319c"
+        secret = "the weather in Lisbon"
+        list(self.stub.Generate(
+            self.options(text=secret, max_tokens=2, ignore_eos=True),
+            timeout=120,
+            metadata=[("traceparent", f"00-{trace}-00f067aa0ba902b7-01")]))
+        lines = []
+        for _ in range(ATTEMPTS):
+            with open(self.log.name) as log:
+                text = log.read()
+            self.assertNotIn(secret, text)
+            lines = [line for line in map(json.loads, text.splitlines())
+                     if line["trace_id"] == trace]
+            if lines:
+                break
+            time.sleep(0.1)
+        (line,) = lines
+        self.assertEqual(line["path"], "/facet.v1.Inference/Generate")
+        self.assertEqual((line["status"], line["completion_tokens"]), (0, 2))
 
     def test_a_deadline_ends_the_request_in_the_server_too(self):
         call = self.stub.Generate(self.endless(), timeout=1.0)

@@ -1,4 +1,4 @@
-#include "rpc/openai/access_log.h"
+#include "rpc/access/access_log.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "rpc/openai/api_json.h"
+#include "nlohmann/json.hpp"
 
 namespace facet {
 namespace {
@@ -89,10 +89,10 @@ class FileLog : public AccessLog {
 }  // namespace
 
 std::string AccessLine(const AccessRecord& record) {
-  ApiJson line;
+  nlohmann::ordered_json line;
   line["time"] = absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", record.time,
                                   absl::UTCTimeZone());
-  line["request_id"] = record.request_id;
+  if (!record.request_id.empty()) line["request_id"] = record.request_id;
   if (!record.trace_id.empty()) line["trace_id"] = record.trace_id;
   line["peer"] = record.peer;
   line["method"] = record.method;
@@ -107,7 +107,8 @@ std::string AccessLine(const AccessRecord& record) {
     line["completion_tokens"] = record.completion_tokens;
   }
   if (!record.error.empty()) line["error"] = record.error;
-  return PrintApiJson(line);
+  return line.dump(-1, ' ', false,
+                   nlohmann::ordered_json::error_handler_t::replace);
 }
 
 absl::StatusOr<std::unique_ptr<AccessLog>> AccessLog::Open(

@@ -1,7 +1,7 @@
 // One line of JSON per request, written by a thread of its own: a reader of the
 // log that falls behind costs lines, never a request's time.
-#ifndef FACET_RPC_OPENAI_ACCESS_LOG_H_
-#define FACET_RPC_OPENAI_ACCESS_LOG_H_
+#ifndef FACET_RPC_ACCESS_ACCESS_LOG_H_
+#define FACET_RPC_ACCESS_ACCESS_LOG_H_
 
 #include <cstdint>
 #include <memory>
@@ -14,14 +14,16 @@ namespace facet {
 
 // Nothing of what was said: no prompt, no answer, no key.
 struct AccessRecord {
-  absl::Time time;  // of arrival
-  std::string request_id;
+  absl::Time time;         // of arrival
+  std::string request_id;  // of HTTP
   std::string trace_id;
-  std::string peer;  // HOST:PORT
-  std::string method;
-  std::string path;  // without the query
-  std::string key;   // the name of the API key; empty: none
-  int status = 0;    // 499: the client left before there was an answer
+  std::string peer;    // HOST:PORT, as HTTP or gRPC writes it
+  std::string method;  // "POST", or "gRPC"
+  std::string path;    // without the query
+  std::string key;     // the name of the API key; empty: none
+  // Of HTTP, where 499 is that the client left before there was an answer; or
+  // gRPC's code.
+  int status = 0;
   absl::Duration duration;
   bool streamed = false;
   bool gone = false;           // the client left before the end
@@ -51,4 +53,4 @@ class AccessLog {
 
 }  // namespace facet
 
-#endif  // FACET_RPC_OPENAI_ACCESS_LOG_H_
+#endif  // FACET_RPC_ACCESS_ACCESS_LOG_H_
