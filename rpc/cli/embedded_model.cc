@@ -36,6 +36,11 @@ absl::StatusOr<std::unique_ptr<EmbeddedModel>> EmbeddedModel::Start(
   cluster.load_progress = [&progress](int64_t done, int64_t total) {
     progress.Update(done, total);
   };
+  model->failures_ = std::make_unique<FailureMetrics>(
+      options.text ? model->text_model_->name : "");
+  cluster.on_loss = [failures = model->failures_.get()](absl::Duration time) {
+    failures->WorkersLost(time);
+  };
   FACET_ASSIGN_OR_RETURN(model->cluster_, Cluster::Start(cluster));
   progress.Finish();
 
@@ -81,7 +86,7 @@ std::string EmbeddedModel::MetricsText() {
     const JournalState state = journal_->state();
     metrics_->SetJournal(!state.health.ok(), state.bytes, state.dropped);
   }
-  return metrics_->Text();
+  return metrics_->Text() + failures_->Text();
 }
 
 EmbeddedModel::~EmbeddedModel() {

@@ -12,6 +12,7 @@
 #include "rpc/coordinator/front_door.h"
 #include "rpc/coordinator/request_ledger.h"
 #include "rpc/coordinator/text_model.h"
+#include "rpc/metrics/failure_metrics.h"
 #include "rpc/metrics/serving_metrics.h"
 #include "runtime/executor/executor.h"
 
@@ -61,6 +62,7 @@ class EmbeddedModel {
   std::unique_ptr<TextModel> text_model_;
   std::unique_ptr<Cluster> cluster_;
   std::unique_ptr<ServingMetrics> metrics_;
+  std::unique_ptr<FailureMetrics> failures_;
   std::unique_ptr<Executor> watcher_;  // null: the cluster's own serves
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<FrontDoor> front_door_;

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
 #include "rpc/cli/cluster_json.h"
+#include "rpc/cli/doctor/doctor_report.h"
 #include "rpc/control/build_id.h"
 #include "rpc/http/serving_routes.h"
 #include "rpc/openai/api_error.h"
@@ -84,6 +85,11 @@ class HttpFrontImpl : public HttpFront {
                  ? std::string()
                  : ClusterJson(model->cluster(), model->front_door().Info(),
                                options_.numerics);
+    };
+    routes.doctor = [this] {
+      EmbeddedModel* const model = model_.load();
+      return model == nullptr ? std::string()
+                              : DoctorJson(model->cluster().condition());
     };
     routes.health = [this] {
       EmbeddedModel* const model = model_.load();

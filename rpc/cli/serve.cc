@@ -61,6 +61,8 @@ struct ServeFlags {
   bool insecure_control = false;
   std::string heartbeat_interval = "1s";
   std::string heartbeat_timeout = "10s";
+  std::string stall_timeout = "2m";
+  std::string step_timeout = "10m";
   std::string recovery_timeout = "2m";
   std::string resume_time = "30s";
   std::string keep_answers = "10m";
@@ -241,6 +243,17 @@ absl::StatusOr<EmbeddedModelOptions> MakeOptions(const ServeFlags& flags) {
                                           &options.ledger.keep_time));
   FACET_ASSIGN_OR_RETURN(options.ledger.max_bytes,
                          ParseByteSize(flags.keep_answer_bytes));
+  FACET_RETURN_IF_ERROR(ParseDurationFlag(
+      "--stall-timeout", flags.stall_timeout, &cluster.stall_timeout));
+  FACET_RETURN_IF_ERROR(ParseDurationFlag("--step-timeout", flags.step_timeout,
+                                          &cluster.step_timeout));
+  if (cluster.stall_timeout < 3 * cluster.heartbeat_interval ||
+      cluster.step_timeout < cluster.stall_timeout ||
+      cluster.step_timeout > absl::Hours(24)) {
+    return absl::InvalidArgumentError(
+        "--stall-timeout: at least three times --heartbeat-interval, and at "
+        "most --step-timeout, which is at most 24h");
+  }
   if (cluster.heartbeat_interval < absl::Milliseconds(10) ||
       cluster.heartbeat_timeout < 3 * cluster.heartbeat_interval) {
     return absl::InvalidArgumentError(
@@ -510,6 +523,17 @@ int RunServe(int argc, char** argv) {
       ->capture_default_str();
   app->add_option("--heartbeat-timeout", flags.heartbeat_timeout,
                   "A worker silent for so long is replaced")
+      ->capture_default_str();
+  app->add_option("--stall-timeout", flags.stall_timeout,
+                  "A worker that says it is there, but makes no progress in a "
+                  "step for so long while others wait, is replaced; one that "
+                  "is slow is not. Where all wait for each other, all form a "
+                  "new cluster. Above what one layer ever takes")
+      ->capture_default_str();
+  app->add_option("--step-timeout", flags.step_timeout,
+                  "A step without a result for so long is given up, and the "
+                  "worker it waits for replaced, however it moves; so is one "
+                  "whose loading shows no progress for so long")
       ->capture_default_str();
   app->add_option("--recovery-timeout", flags.recovery_timeout,
                   "How long streams wait for lost workers to be replaced")

@@ -4,6 +4,7 @@ namespace facet {
 
 int RunBench(int argc, char** argv);
 int RunChat(int argc, char** argv);
+int RunDoctor(int argc, char** argv);
 int RunGenerate(int argc, char** argv);
 int RunLogits(int argc, char** argv);
 int RunPlan(int argc, char** argv);
@@ -19,6 +20,7 @@ absl::Span<const Verb> Verbs() {
       {"serve", "run a coordinator that serves a model", RunServe},
       {"worker", "join a cluster and hold a part of its model", RunWorkerVerb},
       {"top", "how a server does, as it changes", RunTop},
+      {"doctor", "what is wrong with a cluster, and what to do", RunDoctor},
       {"chat", "talk to a model in the terminal", RunChat},
       {"generate", "answer a prompt and exit", RunGenerate},
       {"logits", "write the logits of given tokens to a file", RunLogits},

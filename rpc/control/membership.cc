@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
 #include "kernels/base/check.h"
 #include "kernels/base/status_macros.h"
 
@@ -104,7 +105,7 @@ absl::StatusOr<int> Membership::OnRegister(WorkerRegistration registration,
   member.phase = Phase::kJoined;
   member.registration = std::move(registration);
   member.link = std::move(link);
-  member.heard = member.spoken = options_.clock();
+  member.heard = member.spoken = member.moved = options_.clock();
   changed_.notify_all();
   return place;
 }
@@ -117,9 +118,11 @@ std::string Membership::Describe(int member) const {
                       ")");
 }
 
-void Membership::Record(int member, Weight weight, const absl::Status& status) {
+void Membership::Record(int member, Weight weight, const absl::Status& status,
+                        std::optional<absl::Time> well) {
   if (leaving_ || settled_ || weight <= weight_) return;
   if (weight_ == Weight::kNone) failed_at_ = options_.clock();
+  well_until_ = well.value_or(members_[member].heard);
   weight_ = weight;
   if (weight == Weight::kCause) lost_member_ = member;
   // While ranks load, the caller wants to know what kind of error it is (a bad
@@ -139,7 +142,16 @@ void Membership::OnMessage(int member, WorkerMessage message) {
     Lock lock(mutex_);
     Member& from = members_[member];
     from.heard = options_.clock();
-    if (std::holds_alternative<Heartbeat>(message)) return;
+    if (auto* heartbeat = std::get_if<Heartbeat>(&message)) {
+      if (!heartbeat->activity.has_value()) return;
+      if (heartbeat->activity->moves != from.activity.moves) {
+        from.moved = from.heard;
+      }
+      from.activity = *std::move(heartbeat->activity);
+      from.activity_at = from.heard;
+      return;
+    }
+    from.moved = from.heard;
     Receive(member, from, std::move(message));
   }
   if (progress) ReportProgress();
@@ -248,7 +260,7 @@ void Membership::Tick() {
   for (int i = 0; i < world_size(); ++i) {
     Member& member = members_[i];
     if (member.link == nullptr) continue;
-    if (paused) member.heard = now;
+    if (paused) member.heard = member.moved = now;
     if (now - member.heard > options_.heartbeat_timeout) {
       member.explained = true;
       Record(i, Weight::kCause,
@@ -264,10 +276,94 @@ void Membership::Tick() {
       member.link->Send(Heartbeat{});
     }
   }
+  EndStall();
   if (!failure_.ok() && !ExpectsMore() && !settled_) {
     settled_ = true;
     CloseAll(failure_);
   }
+}
+
+absl::Time Membership::LastMove(const Member& member) const {
+  if (unfinished_.empty()) return member.moved;
+  return std::max(member.moved, unfinished_.front().oldest_by_clock);
+}
+
+void Membership::EndStall() {
+  if (unfinished_.empty() || leaving_ || !failure_.ok()) return;
+  const absl::Duration age =
+      options_.clock() - unfinished_.front().oldest_by_clock;
+  if (age < options_.stall_timeout) return;
+  const Diagnosis diagnosis = Diagnose(Condition(), options_.stall_timeout);
+  if (diagnosis.kind == Diagnosis::Kind::kStalled ||
+      diagnosis.kind == Diagnosis::Kind::kDeadlock) {
+    Blame(diagnosis, diagnosis.verdict);
+  }
+}
+
+void Membership::Blame(const Diagnosis& diagnosis, const std::string& what) {
+  const absl::Status status = absl::UnavailableError(what);
+  if (diagnosis.kind == Diagnosis::Kind::kDeadlock) return Declare(status);
+  const int member = member_of_rank_[diagnosis.rank];
+  Member& blamed = members_[member];
+  blamed.explained = true;
+  // Record() says who it is.
+  const std::string name = absl::StrCat("rank ", diagnosis.rank, " on ",
+                                        blamed.registration.hostname, " (pid ",
+                                        blamed.registration.pid, ") ");
+  Record(member, Weight::kCause,
+         absl::UnavailableError(absl::StripPrefix(what, name)),
+         LastMove(blamed));
+}
+
+ClusterCondition Membership::condition() const {
+  Lock lock(mutex_);
+  return Condition();
+}
+
+ClusterCondition Membership::Condition() const {
+  const absl::Time now = options_.clock();
+  ClusterCondition cluster;
+  cluster.health = failure_;
+  cluster.heartbeat_interval = options_.heartbeat_interval;
+  cluster.heartbeat_timeout = options_.heartbeat_timeout;
+  cluster.stall_timeout = options_.stall_timeout;
+  const UnfinishedStep* oldest =
+      unfinished_.empty() ? nullptr : &unfinished_.front();
+  if (oldest != nullptr && !oldest->collector.complete()) {
+    cluster.step = std::get<StepPlan>(oldest->message).step;
+    cluster.step_age = now - oldest->oldest_by_clock;
+  }
+  for (int i = 0; i < world_size(); ++i) {
+    const Member& member =
+        members_[member_of_rank_.empty() ? i : member_of_rank_[i]];
+    RankCondition& rank = cluster.ranks.emplace_back();
+    rank.rank = member.rank;
+    rank.host = member.registration.hostname;
+    rank.pid = member.registration.pid;
+    switch (member.phase) {
+      case Phase::kAbsent:
+        continue;
+      case Phase::kJoined:
+        rank.state = RankCondition::State::kJoined;
+        break;
+      case Phase::kLoading:
+        rank.state = RankCondition::State::kLoading;
+        break;
+      case Phase::kReady:
+        rank.state = RankCondition::State::kReady;
+        break;
+    }
+    if (member.link == nullptr) rank.state = RankCondition::State::kGone;
+    rank.heard = now - member.heard;
+    rank.still = now - LastMove(member);
+    rank.owes = cluster.step.has_value() && member.rank >= 0 &&
+                !oldest->collector.answered(member.rank);
+    rank.activity = member.activity;
+    const absl::Duration age = now - member.activity_at;
+    rank.activity.since += age;
+    if (rank.activity.waits_for >= 0) rank.activity.waits += age;
+  }
+  return cluster;
 }
 
 absl::Status Membership::WaitUntilJoined(absl::Time deadline) {
@@ -375,6 +471,7 @@ absl::Status Membership::StartStep(const StepPlan& plan, int64_t vocab_size) {
   UnfinishedStep& step =
       unfinished_.emplace_back(plan, world_size(), vocab_size);
   step.oldest_since = absl::Now();
+  step.oldest_by_clock = options_.clock();
   for (int member : member_of_rank_) {
     members_[member].spoken = options_.clock();
     links.push_back(members_[member].link);
@@ -399,12 +496,14 @@ absl::StatusOr<StepResult> Membership::FinishStep(absl::Duration timeout) {
       if (leaving_) break;
       const std::vector<int> missing = collector.Missing();
       const auto& plan = std::get<StepPlan>(unfinished_.front().message);
-      Record(member_of_rank_[missing[0]], Weight::kCause,
-             absl::DeadlineExceededError(
-                 absl::StrCat("step ", plan.step, " has no answer after ",
-                              absl::FormatDuration(timeout), " from ",
-                              missing.size() == 1 ? "rank " : "ranks ",
-                              absl::StrJoin(missing, ", "))));
+      Diagnosis diagnosis =
+          Diagnose(Condition(), std::min(timeout, options_.stall_timeout));
+      if (diagnosis.rank < 0) diagnosis.rank = missing[0];
+      Blame(diagnosis, absl::StrCat("step ", plan.step, " has no answer after ",
+                                    absl::FormatDuration(timeout), " from ",
+                                    missing.size() == 1 ? "rank " : "ranks ",
+                                    absl::StrJoin(missing, ", "), ": ",
+                                    diagnosis.verdict));
     }
   }
   if (collector.complete()) {
@@ -414,7 +513,10 @@ absl::StatusOr<StepResult> Membership::FinishStep(absl::Duration timeout) {
       return GiveUpSteps(leaving_ ? result.status() : SettleFailure(lock));
     }
     unfinished_.pop_front();
-    if (!unfinished_.empty()) unfinished_.front().oldest_since = absl::Now();
+    if (!unfinished_.empty()) {
+      unfinished_.front().oldest_since = absl::Now();
+      unfinished_.front().oldest_by_clock = options_.clock();
+    }
     return result;
   }
   return GiveUpSteps(
@@ -468,6 +570,11 @@ int Membership::lost_member() const {
   return lost_member_;
 }
 
+absl::Duration Membership::detection() const {
+  Lock lock(mutex_);
+  return std::max(failed_at_ - well_until_, absl::ZeroDuration());
+}
+
 absl::Time Membership::failed_at() const {
   Lock lock(mutex_);
   return failed_at_;
@@ -489,7 +596,11 @@ void Membership::Declare(const absl::Status& status) {
   if (leaving_ || settled_ || weight_ == Weight::kCause) return;
   weight_ = Weight::kCause;
   failure_ = status;
-  failed_at_ = options_.clock();
+  failed_at_ = well_until_ = options_.clock();
+  for (const Member& member : members_) {
+    if (unfinished_.empty()) break;
+    well_until_ = std::min(well_until_, LastMove(member));
+  }
   changed_.notify_all();
 }
 

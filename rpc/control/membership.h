@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "rpc/control/diagnosis.h"
 #include "rpc/control/step_collector.h"
 #include "rpc/control/worker_link.h"
 #include "rpc/convert/control_messages.h"
@@ -38,6 +40,10 @@ struct MembershipOptions {
   absl::Duration heartbeat_timeout = absl::Seconds(15);
   // While workers load, the longest time without any progress of one of them.
   absl::Duration load_timeout = absl::Minutes(10);
+  // A rank that says it is there but makes no progress in a step for so long,
+  // while the others wait for it, is lost. Those that all wait for each other
+  // for so long are a lost world.
+  absl::Duration stall_timeout = absl::Minutes(2);
   // Bytes of weights over all workers; one call at a time, from the streams'
   // threads.
   std::function<void(int64_t done, int64_t total)> load_progress;
@@ -63,7 +69,8 @@ class Membership : public WorkerEvents {
   // The process of `member` has ended, as `how` says ("killed by signal 9").
   void OnExit(int member, const std::string& how);
 
-  // Sends heartbeats and finds workers that fell silent. Call it about every
+  // Sends heartbeats and finds workers that fell silent or stand still. Call it
+  // about every
   // quarter of heartbeat_interval.
   void Tick();
 
@@ -111,6 +118,13 @@ class Membership : public WorkerEvents {
   int lost_member() const;
   // When the failure was first seen. REQUIRES: there is one.
   absl::Time failed_at() const;
+  // From the last sign that all was well to then: what the failure took to be
+  // seen, or a little more. REQUIRES: there is one.
+  absl::Duration detection() const;
+
+  // How the members stand, by rank once they have places. Without epoch and
+  // spares, which it knows nothing of. From any thread, also while steps hang.
+  ClusterCondition condition() const;
   // Those that have registered and whose stream stands.
   int present() const;
 
@@ -130,9 +144,12 @@ class Membership : public WorkerEvents {
     std::shared_ptr<WorkerLink> link;  // null when there is no stream
     int rank = -1;
     WorkerProgress progress;
-    absl::Time heard;        // last message
-    absl::Time advanced;     // last message that showed progress in loading
-    absl::Time spoken;       // last message to it
+    absl::Time heard;       // last message
+    absl::Time advanced;    // last message that showed progress in loading
+    absl::Time spoken;      // last message to it
+    absl::Time moved;       // last sign of progress in a step
+    RankActivity activity;  // as of activity_at
+    absl::Time activity_at;
     bool explained = false;  // it said itself why it fails
   };
   struct UnfinishedStep {
@@ -145,6 +162,7 @@ class Membership : public WorkerEvents {
     const CoordinatorMessage message;
     StepCollector collector;
     absl::Time oldest_since;
+    absl::Time oldest_by_clock;  // the same on options_.clock
   };
   // How well a loss explains the failure of the world: a worker that complains
   // of its peers is a symptom, a broken stream a hint, an exit the cause.
@@ -154,7 +172,16 @@ class Membership : public WorkerEvents {
 
   absl::Status CheckBuildAndMode(const WorkerRegistration& registration) const;
   std::string Describe(int member) const;
-  void Record(int member, Weight weight, const absl::Status& status);
+  // `well`: when all was still well with the member; its last message's time
+  // where it is absent.
+  void Record(int member, Weight weight, const absl::Status& status,
+              std::optional<absl::Time> well = std::nullopt);
+  ClusterCondition Condition() const;
+  // Ends the world where the rank that the oldest step waits for stands still,
+  // or all wait for each other.
+  void EndStall();
+  void Blame(const Diagnosis& diagnosis, const std::string& what);
+  absl::Time LastMove(const Member& member) const;
   void Declare(const absl::Status& status);  // Fail() under mutex_
   void Receive(int member, Member& from, WorkerMessage message);
   // Gives a part of an answer to the step it is of: each rank answers the steps
@@ -182,6 +209,7 @@ class Membership : public WorkerEvents {
   Weight weight_ = Weight::kNone;
   absl::Status failure_;
   absl::Time failed_at_;
+  absl::Time well_until_;
   int lost_member_ = -1;
   bool settled_ = false;
   bool leaving_ = false;

@@ -160,6 +160,112 @@ TEST_F(MembershipTest, APauseOfThisProcessIsNobodysSilence) {
   EXPECT_TRUE(members->health().ok());
 }
 
+// Two ranks that say every second that they are there, in step 1.
+class StallTest : public MembershipTest {
+ protected:
+  void Begin() {
+    MembershipOptions options = Options({"t", "t"});
+    options.stall_timeout = absl::Seconds(30);
+    members_ = Ready(std::move(options));
+    ASSERT_TRUE(members_->StartStep(Plan(1), 100).ok());
+  }
+
+  // `moves` grows where `moving`.
+  void Beat(int member, int waits_for, bool moving) {
+    RankActivity activity;
+    activity.running = true;
+    activity.step = 1;
+    activity.layer = 2;
+    activity.operation = waits_for < 0 ? "computing" : "#1 all-reduce 8 B";
+    activity.waits_for = waits_for;
+    activity.moves = moving ? ++moves_ : 1000;
+    members_->OnMessage(member, Heartbeat{activity});
+  }
+  void Second() {
+    now_ += absl::Seconds(1);
+    members_->Tick();
+  }
+
+  std::unique_ptr<Membership> members_;
+  uint64_t moves_ = 0;
+};
+
+TEST_F(StallTest, ARankThatAnswersButStandsStillIsTheLostOne) {
+  Begin();
+  for (int i = 0; i < 60 && members_->health().ok(); ++i) {
+    Beat(0, 1, false);
+    Beat(1, -1, false);
+    Second();
+    if (i == 20) {
+      const Diagnosis diagnosis =
+          Diagnose(members_->condition(), absl::Seconds(5));
+      EXPECT_EQ(diagnosis.kind, Diagnosis::Kind::kStalled);
+      EXPECT_EQ(diagnosis.rank, 1);
+    }
+  }
+  EXPECT_EQ(members_->lost_member(), 1);
+  EXPECT_GE(members_->detection(), absl::Seconds(29));
+  EXPECT_LE(members_->detection(), absl::Seconds(33));
+  EXPECT_THAT(std::string(members_->health().message()),
+              AllOf(HasSubstr("worker 1"), HasSubstr("stands still"),
+                    HasSubstr("rank 0 waits")));
+}
+
+TEST_F(StallTest, ASlowRankIsWaitedFor) {
+  Begin();
+  for (int i = 0; i < 300; ++i) {
+    Beat(0, 1, false);
+    Beat(1, -1, true);
+    Second();
+  }
+  EXPECT_TRUE(members_->health().ok()) << members_->health();
+  const Diagnosis diagnosis = Diagnose(members_->condition(), absl::Seconds(5));
+  EXPECT_EQ(diagnosis.kind, Diagnosis::Kind::kSlow);
+  EXPECT_EQ(diagnosis.rank, 1);
+}
+
+TEST_F(StallTest, WhereAllWaitForEachOtherNobodyIsTheCause) {
+  Begin();
+  for (int i = 0; i < 60 && members_->health().ok(); ++i) {
+    Beat(0, 1, false);
+    Beat(1, 0, false);
+    Second();
+  }
+  EXPECT_EQ(members_->lost_member(), -1);
+  EXPECT_THAT(std::string(members_->health().message()),
+              HasSubstr("all wait for each other in step 1"));
+  for (const auto& link : links_) EXPECT_FALSE(link->closed().ok());
+}
+
+TEST_F(StallTest, ALateStepIsBlamedOnTheRankTheOthersWaitFor) {
+  Begin();
+  for (int i = 0; i < 2; ++i) {
+    now_ += absl::Seconds(i);
+    Beat(0, 1, false);
+    Beat(1, -1, false);
+  }
+  const absl::Status late =
+      members_->FinishStep(absl::Milliseconds(50)).status();
+  EXPECT_EQ(members_->lost_member(), 1);
+  EXPECT_THAT(std::string(late.message()),
+              AllOf(HasSubstr("no answer after 50ms from ranks 0, 1"),
+                    HasSubstr("stands still")));
+}
+
+TEST_F(StallTest, BetweenStepsNobodyHasToMove) {
+  Begin();
+  for (int member : {0, 1}) members_->OnMessage(member, Answer(1));
+  EXPECT_TRUE(members_->FinishStep(absl::Seconds(30)).ok());
+  for (int i = 0; i < 300; ++i) {
+    Beat(0, -1, false);
+    Beat(1, -1, false);
+    Second();
+  }
+  EXPECT_TRUE(members_->health().ok());
+  EXPECT_EQ(Diagnose(members_->condition(), absl::Seconds(5)).kind,
+            Diagnosis::Kind::kWell);
+}
+
 TEST_F(MembershipTest, TheExitOfAProcessExplainsItsBrokenStream) {
   MembershipOptions options = Options({"t", "t"});
   options.exits_are_reported = true;

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "kernels/base/check.h"
 #include "kernels/base/status_macros.h"
+#include "rpc/convert/control_activity_convert.h"
 #include "rpc/convert/control_checks.h"
 #include "rpc/convert/control_step_convert.h"
 
@@ -73,8 +74,18 @@ absl::StatusOr<std::vector<int>> ParseCpus(
 
 // ---- worker to coordinator -------------------------------------------------
 
-void Fill(const Heartbeat&, v1::WorkerMessage& proto) {
-  proto.mutable_heartbeat();
+void Fill(const Heartbeat& in, v1::WorkerMessage& proto) {
+  v1::Heartbeat& out = *proto.mutable_heartbeat();
+  if (in.activity.has_value())
+    FillActivity(*in.activity, *out.mutable_activity());
+}
+
+absl::StatusOr<Heartbeat> Parse(const v1::Heartbeat& in) {
+  Heartbeat out;
+  if (in.has_activity()) {
+    FACET_ASSIGN_OR_RETURN(out.activity, ParseActivity(in.activity()));
+  }
+  return out;
 }
 
 void Fill(const WorkerRegistration& in, v1::WorkerMessage& proto) {
@@ -355,7 +366,7 @@ absl::StatusOr<WorkerMessage> FromProto(const v1::WorkerMessage& proto) {
     case Kind::kFailed:
       return Named<WorkerMessage>("Failed", Parse(proto.failed()));
     case Kind::kHeartbeat:
-      return WorkerMessage(Heartbeat{});
+      return Named<WorkerMessage>("Heartbeat", Parse(proto.heartbeat()));
     case Kind::KIND_NOT_SET:
       break;
   }

@@ -448,6 +448,55 @@ TEST(ControlConvertTest, AssignmentsCrossTheWireUnchanged) {
   }
 }
 
+TEST(ControlConvertTest, HeartbeatsCrossTheWireUnchanged) {
+  EXPECT_FALSE(
+      std::get<Heartbeat>(*FromProto(ToProto(WorkerMessage(Heartbeat{}))))
+          .activity.has_value());
+  RankActivity said;
+  said.running = true;
+  said.step = 7;
+  said.since = absl::Milliseconds(1500);
+  said.layer = 0;
+  said.operation = "#3 send 8 B to rank 1";
+  said.waits_for = 0;
+  said.waits = absl::Milliseconds(20);
+  said.moves = 99;
+  said.calls = "#2 send; #3 send";
+  const auto heard = FromProto(ToProto(WorkerMessage(Heartbeat{said})));
+  ASSERT_TRUE(heard.ok()) << heard.status();
+  const RankActivity& found = *std::get<Heartbeat>(*heard).activity;
+  EXPECT_TRUE(found.running);
+  EXPECT_EQ(found.step, said.step);
+  EXPECT_EQ(found.since, said.since);
+  EXPECT_EQ(found.layer, said.layer);
+  EXPECT_EQ(found.operation, said.operation);
+  EXPECT_EQ(found.waits_for, said.waits_for);
+  EXPECT_EQ(found.waits, said.waits);
+  EXPECT_EQ(found.moves, said.moves);
+  EXPECT_EQ(found.calls, said.calls);
+}
+
+TEST(ControlConvertTest, AnActivityThatNobodyShouldReadIsRefused) {
+  const auto refused = [](const std::function<void(v1::Activity&)>& change) {
+    v1::WorkerMessage message;
+    change(*message.mutable_heartbeat()->mutable_activity());
+    return FromProto(message).status().code() ==
+           absl::StatusCode::kInvalidArgument;
+  };
+  EXPECT_FALSE(refused([](v1::Activity&) {}));
+  EXPECT_TRUE(refused([](v1::Activity& a) { a.set_operation("\033[2J"); }));
+  EXPECT_TRUE(
+      refused([](v1::Activity& a) { a.set_operation(std::string(500, 'x')); }));
+  EXPECT_TRUE(
+      refused([](v1::Activity& a) { a.set_calls(std::string(5000, 'x')); }));
+  EXPECT_TRUE(refused([](v1::Activity& a) { a.set_calls("a\nb"); }));
+  EXPECT_TRUE(refused([](v1::Activity& a) { a.set_layer(-2); }));
+  EXPECT_TRUE(refused([](v1::Activity& a) { a.set_waits_for(1 << 20); }));
+  EXPECT_TRUE(refused([](v1::Activity& a) { a.set_since_ms(-1); }));
+  EXPECT_TRUE(
+      refused([](v1::Activity& a) { a.set_waits_ms(int64_t{1} << 60); }));
+}
+
 TEST(ControlConvertTest, ErrorsKeepCodeAndMessage) {
   const absl::Status status = absl::DataLossError("model.safetensors: short");
   const auto failed = RoundTrip(WorkerMessage(WorkerFailed{status}));

@@ -4,6 +4,7 @@
 #define FACET_RPC_CONVERT_CONTROL_MESSAGES_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "runtime/comm/host_communicator.h"
+#include "runtime/executor/rank_activity.h"
 #include "runtime/plan/numerics.h"
 #include "runtime/plan/shard_plan.h"
 #include "runtime/plan/step_plan.h"
@@ -67,7 +69,9 @@ struct WorkerFailed {
   absl::Status status;  // never OK
 };
 
-struct Heartbeat {};
+struct Heartbeat {
+  std::optional<RankActivity> activity;  // of a worker that has a rank
+};
 
 // A run of the values of `block`, whose own `values` is empty.
 struct LogitsPiece {

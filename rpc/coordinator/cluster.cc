@@ -1,5 +1,7 @@
 #include "rpc/coordinator/cluster.h"
 
+#include <unistd.h>
+
 #include <utility>
 #include <vector>
 
@@ -88,6 +90,16 @@ class LocalCluster : public Cluster {
   const ShardPlan& plan() const override { return prepared_.plan; }
   std::string control_address() const override { return ""; }
   absl::Status health() const override { return absl::OkStatus(); }
+  ClusterCondition condition() const override {
+    ClusterCondition cluster;
+    cluster.epoch = 1;
+    RankCondition& rank = cluster.ranks.emplace_back();
+    rank.rank = 0;
+    rank.host = "this process";
+    rank.pid = getpid();
+    rank.state = RankCondition::State::kReady;
+    return cluster;
+  }
   absl::Status Shutdown() override { return absl::OkStatus(); }
 
  private:
@@ -111,7 +123,10 @@ class RemoteCluster : public Cluster {
     group.join_timeout = options.join_timeout;
     group.heartbeat_interval = options.heartbeat_interval;
     group.heartbeat_timeout = options.heartbeat_timeout;
+    group.stall_timeout = options.stall_timeout;
+    group.load_timeout = options.step_timeout;
     group.report = options.report;
+    group.on_loss = options.on_loss;
     if (options.remote_workers) group.trust = options.trust;
     group.load_progress = options.load_progress;
     group.common.model_directory = options.model_directory;
@@ -125,7 +140,7 @@ class RemoteCluster : public Cluster {
     group.common.comm_timeout = options.step_timeout;
 
     std::unique_ptr<RemoteCluster> cluster(
-        new RemoteCluster(std::move(prepared)));
+        new RemoteCluster(std::move(prepared), options.step_timeout));
     FACET_ASSIGN_OR_RETURN(cluster->group_, WorkerGroup::Start(group));
     const Prepared& known = cluster->prepared_;
     RemoteExecutorOptions executor;
@@ -148,12 +163,19 @@ class RemoteCluster : public Cluster {
     return group_->control_address();
   }
   absl::Status health() const override { return group_->world().status(); }
+  ClusterCondition condition() const override {
+    ClusterCondition cluster = group_->condition();
+    cluster.step_timeout = step_timeout_;
+    return cluster;
+  }
   absl::Status Shutdown() override { return group_->Shutdown(); }
 
  private:
-  explicit RemoteCluster(Prepared prepared) : prepared_(std::move(prepared)) {}
+  RemoteCluster(Prepared prepared, absl::Duration step_timeout)
+      : prepared_(std::move(prepared)), step_timeout_(step_timeout) {}
 
   const Prepared prepared_;
+  const absl::Duration step_timeout_;
   std::unique_ptr<WorkerGroup> group_;
   std::unique_ptr<Executor> executor_;  // after group_: it goes first
 };

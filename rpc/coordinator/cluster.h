@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "rpc/control/diagnosis.h"
 #include "rpc/control/trust.h"
 #include "runtime/config/model_config.h"
 #include "runtime/executor/executor.h"
@@ -28,7 +29,7 @@ struct ClusterOptions {
   // enough.
   bool remote_workers = false;
   std::string control_address = "127.0.0.1:0";  // HOST:PORT, 0: any free port
-  TrustFiles trust;  // remote workers must show a certificate of it
+  TrustFiles trust;            // remote workers must show a certificate of it
   int threads_per_worker = 0;  // 0: the machine's CPUs divided by the workers
   // What workers of this machine compute on, see ParseDevice(). Remote ones
   // have flags of their own.
@@ -42,15 +43,21 @@ struct ClusterOptions {
   // What remote workers must present in FACET_JOIN_TOKEN; empty: nothing.
   std::string join_token;
   absl::Duration join_timeout = absl::Minutes(5);
-  // A step without a result after this long is a lost cluster. Dead and stopped
-  // workers are noticed long before.
+  // A step without a result after this long is a lost cluster, as is a worker
+  // that loads without any progress. Dead and stopped workers are noticed long
+  // before.
   absl::Duration step_timeout = absl::Minutes(10);
   // How often workers and coordinator say that they are there, and the silence
   // after which one counts as lost.
   absl::Duration heartbeat_interval = absl::Seconds(1);
   absl::Duration heartbeat_timeout = absl::Seconds(10);
+  // A rank that others wait for and that makes no progress in a step for so
+  // long is replaced, though its process says that it is there.
+  absl::Duration stall_timeout = absl::Minutes(2);
   // What befalls the workers, a line each, for a log. From any thread.
   std::function<void(const std::string& line)> report;
+  // Workers were lost, and it took so long to be seen. From any thread.
+  std::function<void(absl::Duration detection)> on_loss;
   // Bytes of weights brought in over all workers; may come from any thread.
   std::function<void(int64_t done, int64_t total)> load_progress;
   // Of a worker inside this process, see RankOptions.
@@ -78,6 +85,8 @@ class Cluster {
   // UNAVAILABLE while a lost worker is being replaced, saying which; steps fail
   // meanwhile, and later ones run once the executor was resumed.
   virtual absl::Status health() const = 0;
+  // How every worker stands. From any thread, also while steps hang.
+  virtual ClusterCondition condition() const = 0;
 
   // Lets workers finish their step, tells them to leave and waits for child
   // processes. Takes 16 seconds at most; children that do not leave are killed.

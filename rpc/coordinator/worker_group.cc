@@ -56,6 +56,8 @@ absl::Status WorkerGroup::FormFirst() {
   membership_.exits_are_reported = !options_.remote;
   membership_.heartbeat_interval = options_.heartbeat_interval;
   membership_.heartbeat_timeout = options_.heartbeat_timeout;
+  membership_.stall_timeout = options_.stall_timeout;
+  membership_.load_timeout = options_.load_timeout;
   membership_.load_progress = options_.load_progress;
 
   const std::shared_ptr<Membership> members = Open(1);
@@ -131,6 +133,8 @@ void WorkerGroup::Supervise() {
                                 : absl::FailedPreconditionError(why.message());
     }
     Report(absl::StrCat("epoch ", epoch_, " is lost: ", why.message()));
+    if (failures == 0 && options_.on_loss)
+      options_.on_loss(before->detection());
     if (!options_.recover || !SleepFor(Pause(failures))) return;
     const absl::Status formed = FormNext(epoch_ + 1, *before);
     // Streams that still hang on a dead connection.
@@ -217,6 +221,23 @@ absl::StatusOr<World> WorkerGroup::world() const {
   }
   FACET_RETURN_IF_ERROR(ready_);
   return World{epoch_, members_};
+}
+
+ClusterCondition WorkerGroup::condition() const {
+  std::shared_ptr<Membership> members;
+  uint64_t epoch = 0;
+  absl::Status ready;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    members = members_;
+    epoch = epoch_;
+    ready = ready_;
+  }
+  ClusterCondition cluster = members->condition();
+  cluster.epoch = epoch;
+  cluster.spares = gate_.spares();
+  if (cluster.health.ok()) cluster.health = ready;
+  return cluster;
 }
 
 std::shared_ptr<Membership> WorkerGroup::members() const {

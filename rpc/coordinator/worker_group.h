@@ -47,6 +47,8 @@ struct WorkerGroupOptions {
   absl::Duration join_timeout = absl::Minutes(5);
   absl::Duration heartbeat_interval = absl::Seconds(1);
   absl::Duration heartbeat_timeout = absl::Seconds(10);
+  absl::Duration stall_timeout = absl::Minutes(2);  // see MembershipOptions
+  absl::Duration load_timeout = absl::Minutes(10);  // see MembershipOptions
   // False: the first world is the only one.
   bool recover = true;
   // For workers to finish their step in Shutdown(), then for children to exit.
@@ -56,6 +58,8 @@ struct WorkerGroupOptions {
   // What befalls the cluster, a line each, for a log. From a thread of the
   // group's.
   std::function<void(const std::string& line)> report;
+  // A world that ran was lost, and it took so long to be seen. From the same.
+  std::function<void(absl::Duration detection)> on_loss;
 };
 
 class WorkerGroup : public WorldSource {
@@ -74,6 +78,8 @@ class WorkerGroup : public WorldSource {
   std::shared_ptr<Membership> members() const;
   const std::string& control_address() const { return server_->address(); }
   int spares() const { return gate_.spares(); }
+  // Of the newest world. From any thread, also while steps hang.
+  ClusterCondition condition() const;
 
   // Lets workers finish their step and leave, then kills children that stayed.
   // Bounded in time; once is enough.

@@ -46,7 +46,7 @@ HttpResponse Metrics(const std::string& text) {
   return response;
 }
 
-HttpResponse ClusterPicture(std::string json) {
+HttpResponse JsonOrLoading(std::string json) {
   if (json.empty()) return Text(503, "the model is being loaded\n");
   HttpResponse response = Text(200, std::move(json));
   response.content_type = "application/json";
@@ -69,7 +69,9 @@ HttpResponse Route(const ServingRoutesOptions& options,
   if (request.path == "/metrics" && options.metrics != nullptr) {
     answer = [&] { return Metrics(options.metrics()); };
   } else if (request.path == "/cluster" && options.cluster != nullptr) {
-    answer = [&] { return ClusterPicture(options.cluster()); };
+    answer = [&] { return JsonOrLoading(options.cluster()); };
+  } else if (request.path == "/doctor" && options.doctor != nullptr) {
+    answer = [&] { return JsonOrLoading(options.doctor()); };
   } else if (request.path == "/healthz") {
     answer = [&] {
       return FromHealth(Ask(options.health),

@@ -4,6 +4,7 @@
 //             cannot: what restarts it
 //   /readyz   200 while it takes requests, 503 with the reason while it does
 //             not: what sends clients elsewhere
+//   /cluster  who holds what; /doctor how each worker stands, and what is wrong
 //   /version  {"version": ..., "build": ...}
 // Anything else is answered with 404, other methods than GET and HEAD with 405.
 #ifndef FACET_RPC_HTTP_SERVING_ROUTES_H_
@@ -22,6 +23,7 @@ struct ServingRoutesOptions {
   std::function<std::string()> metrics;  // null: 404
   // JSON; null: 404, an empty text: 503, it is not known yet.
   std::function<std::string()> cluster;
+  std::function<std::string()> doctor;  // the same
   // Null: always well. UNAVAILABLE: it will be well again by itself, so
   // /healthz tells of it with 200, lest somebody restarts what recovers.
   std::function<absl::Status()> health;

@@ -12,6 +12,7 @@
 
 #include "rpc/metrics/buckets.h"
 #include "rpc/metrics/exposition.h"
+#include "rpc/metrics/failure_metrics.h"
 
 namespace facet {
 namespace {
@@ -315,11 +316,21 @@ TEST(ServingMetricsTest, TheDocumentedTableIsWhatIsShown) {
     }
   }
   const Exposition read =
-      ReadExposition(ServingMetrics(Options(/*vllm_names=*/true)).Text());
+      ReadExposition(ServingMetrics(Options(/*vllm_names=*/true)).Text() +
+                     FailureMetrics("m").Text());
   EXPECT_EQ(documented, ShownUnder("facet:", read));
   Table vllm = ShownUnder("vllm:", read);
   EXPECT_EQ(vllm.erase("time_per_output_token_seconds"), 1u);
   EXPECT_EQ(documented_vllm, vllm);
+}
+
+TEST(FailureMetricsTest, EachLossIsCountedWithTheTimeItTookToBeSeen) {
+  FailureMetrics metrics("m");
+  metrics.WorkersLost(absl::Milliseconds(1500));
+  const Exposition read = ReadExposition(metrics.Text());
+  const std::string name = "facet:failure_detection_seconds";
+  EXPECT_EQ(read.values.at(name + "_count{model_name=\"m\"}"), 1);
+  EXPECT_EQ(read.values.at(name + "_sum{model_name=\"m\"}"), 1.5);
 }
 
 TEST(ServingMetricsTest, NothingIsLostBetweenThreads) {

@@ -84,6 +84,9 @@ absl::StatusOr<std::unique_ptr<CoordinatorLink>> ConnectToCoordinator(
   arguments.SetMaxReceiveMessageSize(kMaxCoordinatorMessageBytes);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
+  // Of one attempt, whose packets may be lost: the next one finds the network
+  // mended.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 5000);
   auto channel = grpc::CreateCustomChannel(address, credentials, arguments);
   while (true) {
     const absl::Time slice =

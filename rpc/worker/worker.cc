@@ -103,6 +103,13 @@ absl::Status JoinAndServe(const WorkerOptions& options,
       std::fprintf(stderr, "facet worker: %s\n", line.c_str());
     };
   }
+  if (options.own_process) {
+    // Whoever started this process can start another.
+    session_options.on_stuck = [](const std::string& why) {
+      std::fprintf(stderr, "facet worker: %s; leaving\n", why.c_str());
+      std::_Exit(1);
+    };
+  }
 
   while (true) {
     FACET_ASSIGN_OR_RETURN(

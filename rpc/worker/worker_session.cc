@@ -131,6 +131,7 @@ absl::Status WorkerSession::TakePlace(CommPort port) {
     loading_ = true;
     heartbeat_interval_ = place->heartbeat_interval;
     coordinator_timeout_ = place->heartbeat_timeout;
+    step_timeout_ = place->comm_timeout;
   }
   if (!place->cpus.empty()) {
     if (options_.own_process) ConfineProcess(place->cpus);
@@ -142,6 +143,7 @@ absl::Status WorkerSession::TakePlace(CommPort port) {
   comm.endpoints = place->endpoints;
   comm.world_key = place->world_key;
   comm.timeout = place->comm_timeout;
+  comm.dead_after = place->heartbeat_timeout;
   // A peer that is lost before it has come is never connected to.
   comm.give_up = [this] {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -328,7 +330,8 @@ void WorkerSession::SendHeartbeats() {
   while (!over_) {
     ending_.wait_for(lock, absl::ToChronoMilliseconds(heartbeat_interval_),
                      [this] { return over_; });
-    if (over_ || !lost_.ok()) return;
+    if (over_) return;
+    if (!lost_.ok()) return AwaitTheRank(lock);
     const absl::Time now = absl::Now();
     // After a pause of this process itself messages wait unread, and nobody's
     // silence means anything.
@@ -337,15 +340,39 @@ void WorkerSession::SendHeartbeats() {
     const bool silent = now - heard_ > coordinator_timeout_;
     // A result on its way says as much, and may wait for the network.
     const bool speak = !sending_;
+    Heartbeat heartbeat;
+    if (runner_ != nullptr) heartbeat.activity = runner_->activity();
     lock.unlock();
     // A stream that takes nothing more wakes the reader, which knows why.
-    if (silent || (speak && !link_->Send(Heartbeat{}))) link_->Cancel();
+    if (silent || (speak && !link_->Send(heartbeat))) link_->Cancel();
     lock.lock();
     if (silent && lost_.ok()) {
       lost_ = absl::UnavailableError(
           absl::StrCat("lost the coordinator: not heard of for ",
                        absl::FormatDuration(coordinator_timeout_)));
       if (runner_ != nullptr) runner_->Abort(lost_);
+    }
+  }
+}
+
+void WorkerSession::AwaitTheRank(std::unique_lock<std::mutex>& lock) {
+  uint64_t moves = 0;
+  absl::Time moved = absl::Now();
+  while (!over_ && options_.on_stuck != nullptr) {
+    ending_.wait_for(lock, absl::ToChronoMilliseconds(heartbeat_interval_),
+                     [this] { return over_; });
+    if (over_ || runner_ == nullptr) continue;
+    const RankActivity activity = runner_->activity();
+    const absl::Time now = absl::Now();
+    if (!activity.running ||
+        activity.moves != std::exchange(moves, activity.moves)) {
+      moved = now;
+    } else if (now - moved > step_timeout_) {
+      options_.on_stuck(absl::StrCat(
+          "step ", activity.step, " does not end: nothing has moved for ",
+          absl::FormatDuration(step_timeout_), " in layer ", activity.layer,
+          ", ", activity.operation, ", and the world it was for is lost"));
+      return;
     }
   }
 }

@@ -31,6 +31,9 @@ struct WorkerSessionOptions {
   // A coordinator not heard of for so long, but for the time of loading, is
   // gone.
   absl::Duration coordinator_timeout = absl::Seconds(30);
+  // Called when the session is lost and the rank has not moved in its step for
+  // the time limit of a step: it will not come back. Null: nobody is told.
+  std::function<void(const std::string& why)> on_stuck;
 };
 
 // Four threads: the caller's loads and runs steps, one reads, so that the loss
@@ -80,6 +83,8 @@ class WorkerSession {
   // In pieces; a failed send shows as the end of the stream in Next().
   void SendResult(StepResult result);
   void SendHeartbeats();
+  // After the session is lost: sees whether the rank comes back from its step.
+  void AwaitTheRank(std::unique_lock<std::mutex>& lock);
   void Lose(const absl::Status& status);
 
   CoordinatorLink* const link_;
@@ -89,6 +94,7 @@ class WorkerSession {
   mutable std::mutex mutex_;
   absl::Duration heartbeat_interval_;
   absl::Duration coordinator_timeout_;
+  absl::Duration step_timeout_ = absl::InfiniteDuration();
   // One per waiting thread: a step wakes those alone it is for.
   std::condition_variable changed_;       // inbox_, leave_ or lost_
   std::condition_variable result_ready_;  // outbox_ or ran_all_

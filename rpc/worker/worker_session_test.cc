@@ -144,6 +144,14 @@ class WatchedRunner : public RankRunner {
     watch_->Abort();
     runner_->Abort(status);
   }
+  RankActivity activity() const override {
+    RankActivity activity;
+    activity.running = watch_->runs() > 0;
+    activity.step = 1;
+    activity.operation = "computing";
+    activity.moves = watch_->runs();
+    return activity;
+  }
 
  private:
   std::unique_ptr<RankRunner> runner_;
@@ -158,7 +166,8 @@ class WorkerSessionTest : public testing::Test {
     Wait().IgnoreError();
   }
 
-  void Start(const std::string& fake) {
+  void Start(const std::string& fake,
+             const WorkerSessionOptions& options = WorkerSessionOptions()) {
     parts_ = FakeParts(ParseFakeWorkerOptions(fake));
     parts_.load =
         [this, load = parts_.load](
@@ -170,8 +179,7 @@ class WorkerSessionTest : public testing::Test {
       if (!runner.ok()) return runner.status();
       return std::make_unique<WatchedRunner>(*std::move(runner), &watch_);
     };
-    session_ = std::make_unique<WorkerSession>(&coordinator_, &parts_,
-                                               WorkerSessionOptions());
+    session_ = std::make_unique<WorkerSession>(&coordinator_, &parts_, options);
     thread_ = std::thread(
         [this] { status_ = session_->Run(*parts_.listen("localhost")); });
   }
@@ -278,6 +286,47 @@ TEST_F(WorkerSessionTest, ResultsThatWereNotTakenCountAsUnfinished) {
   coordinator_.HoldResults(false);
   EXPECT_THAT(std::string(Wait().message()),
               HasSubstr("step 4 while 3 steps are unfinished"));
+}
+
+TEST_F(WorkerSessionTest, HeartbeatsTellWhereTheStepIs) {
+  StartInPlace("");
+  watch_.SetGate(false);
+  coordinator_.Say(Plan(1));
+  watch_.AwaitRuns(1);
+  const size_t before = coordinator_.Await<Heartbeat>(0).size();
+  const auto heartbeats = coordinator_.Await<Heartbeat>(before + 2);
+  ASSERT_GE(heartbeats.size(), before + 2);
+  const auto& activity = heartbeats.back().activity;
+  ASSERT_TRUE(activity.has_value());
+  EXPECT_TRUE(activity->running);
+  EXPECT_EQ(activity->operation, "computing");
+}
+
+TEST_F(WorkerSessionTest, ARankThatNeverComesBackFromALostWorldIsTold) {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::string told;
+  WorkerSessionOptions options;
+  options.on_stuck = [&](const std::string& why) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    told = why;
+    changed.notify_all();
+  };
+  Start("", options);
+  WorkerAssignment place;
+  place.heartbeat_interval = absl::Milliseconds(10);
+  place.heartbeat_timeout = absl::Minutes(10);
+  place.comm_timeout = absl::Milliseconds(50);
+  coordinator_.Say(place);
+  ASSERT_EQ(coordinator_.Await<WorkerReady>(1).size(), 1u);
+  watch_.SetGate(false);
+  coordinator_.Say(Plan(1));
+  watch_.AwaitRuns(1);
+  coordinator_.Cancel();
+  std::unique_lock<std::mutex> lock(mutex);
+  EXPECT_TRUE(changed.wait_for(lock, absl::ToChronoMilliseconds(kPatience),
+                               [&] { return !told.empty(); }));
+  EXPECT_THAT(told, HasSubstr("step 1 does not end"));
 }
 
 TEST_F(WorkerSessionTest, AStepBeforeAPlaceEndsTheSession) {

@@ -6,11 +6,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "runtime/comm/comm_activity.h"
 
 namespace facet {
 
@@ -57,6 +59,12 @@ class Communicator {
   // unless an error came first. Peers are told: they get UNAVAILABLE with its
   // message. REQUIRES: !status.ok().
   virtual void Abort(const absl::Status& status) = 0;
+
+  // Where the thread that calls stands. From any thread; never waits.
+  virtual CommActivity activity() const { return CommActivity(); }
+  // Its last calls and how far each came, at most `count`, oldest first. The
+  // same from any thread.
+  virtual std::string LastCalls(size_t /*count*/) const { return ""; }
 };
 
 // The world of one rank: every collective is the identity.

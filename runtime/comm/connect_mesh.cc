@@ -370,7 +370,7 @@ class Gathering {
   void Finish(size_t index) {
     std::unique_ptr<Attempt> attempt = std::move(attempts_[index]);
     attempts_.erase(attempts_.begin() + index);
-    NoticeDeadPeers(attempt->fd.get());
+    NoticeDeadPeers(attempt->fd.get(), options_.dead_after);
     // A peer that comes twice lost its first connection: the last one counts.
     Slot(attempt->place) = std::move(attempt->fd);
   }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "runtime/comm/deadline.h"
 #include "runtime/comm/unique_fd.h"
 
@@ -21,6 +22,8 @@ struct MeshOptions {
   std::vector<bool> needs_data;        // by rank
   std::string world_key;
   Deadline deadline;
+  // Connections through which nothing comes for so long break.
+  absl::Duration dead_after = absl::Seconds(10);
   // Asked about twenty times a second: true ends the gathering. Null: never.
   std::function<bool()> give_up;
 };

@@ -65,6 +65,39 @@ TEST_P(FailureTest, PeerThatNeverComesIsNamedAtTheDeadline) {
   for (std::thread& thread : threads) thread.join();
 }
 
+TEST_P(FailureTest, OnlookersSeeForWhomARankWaits) {
+  std::atomic<bool> seen = false;
+  RunRanks(
+      GetParam(), 2,
+      [&](Communicator& comm) {
+        if (comm.rank() == 1) {
+          while (!seen) absl::SleepFor(absl::Milliseconds(1));
+          EXPECT_TRUE(Sum(comm).ok());
+          EXPECT_EQ(comm.activity().call, "");
+          EXPECT_EQ(comm.LastCalls(4), "#1 all-reduce 400 B finished");
+          return;
+        }
+        EXPECT_EQ(comm.activity().call, "");
+        const uint64_t moves = comm.activity().moves;
+        std::thread onlooker([&] {
+          const absl::Time deadline = absl::Now() + kSoon;
+          while (comm.activity().waits_for != 1 && absl::Now() < deadline) {
+            absl::SleepFor(absl::Milliseconds(1));
+          }
+          const CommActivity activity = comm.activity();
+          EXPECT_EQ(activity.waits_for, 1);
+          EXPECT_EQ(activity.call, "#1 all-reduce 400 B");
+          EXPECT_GE(activity.waits, absl::ZeroDuration());
+          EXPECT_GT(activity.moves, moves);
+          seen = true;
+        });
+        EXPECT_TRUE(Sum(comm).ok());
+        onlooker.join();
+        EXPECT_EQ(comm.activity().waits_for, -1);
+      },
+      kLong);
+}
+
 TEST_P(FailureTest, PeerThatDoesNotJoinACallIsNamedAtTheDeadline) {
   std::atomic<bool> done = false;
   RunRanks(

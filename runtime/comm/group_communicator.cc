@@ -55,10 +55,11 @@ GroupCommunicator::GroupCommunicator(std::shared_ptr<Transport> transport,
 
 absl::Status GroupCommunicator::AllReduceSum(absl::Span<float> values) {
   FACET_CHECK(std::has_single_bit(ranks_.size()));
-  if (size() > 2 && values.size() * sizeof(float) > kWholeMessageMax) {
-    return HalveAndGather(values);
-  }
-  return ExchangeWhole(values);
+  const size_t bytes = values.size() * sizeof(float);
+  return transport_->Record("all-reduce", bytes, -1, [&] {
+    return size() > 2 && bytes > kWholeMessageMax ? HalveAndGather(values)
+                                                  : ExchangeWhole(values);
+  });
 }
 
 // Recursive doubling. After the step of distance d, each run of 2d ranks holds
@@ -126,13 +127,20 @@ absl::Status GroupCommunicator::AllGather(absl::Span<const uint8_t> block,
     incoming.push_back(MessageFrom(ranks_[from], MessageKind::kAllGather,
                                    all.subspan(from * bytes, bytes)));
   }
-  return transport_->Exchange(absl::MakeSpan(outgoing),
-                              absl::MakeSpan(incoming));
+  return transport_->Record("all-gather", all.size(), -1, [&] {
+    return transport_->Exchange(absl::MakeSpan(outgoing),
+                                absl::MakeSpan(incoming));
+  });
+}
+
+absl::Status GroupCommunicator::Broadcast(absl::Span<uint8_t> bytes, int root) {
+  FACET_CHECK(0 <= root && root < size());
+  return transport_->Record("broadcast", bytes.size(), -1,
+                            [&] { return PassOn(bytes, root); });
 }
 
 // A binomial tree: in round k, the 2^k ranks that have the bytes pass them on.
-absl::Status GroupCommunicator::Broadcast(absl::Span<uint8_t> bytes, int root) {
-  FACET_CHECK(0 <= root && root < size());
+absl::Status GroupCommunicator::PassOn(absl::Span<uint8_t> bytes, int root) {
   const int from_root = (rank_ - root + size()) % size();
   int round = 1;
   if (from_root != 0) {
@@ -158,14 +166,18 @@ absl::Status GroupCommunicator::Send(absl::Span<const uint8_t> bytes,
   FACET_CHECK(0 <= peer && peer < size() && peer != rank_);
   Outgoing outgoing =
       MessageTo(ranks_[peer], MessageKind::kPointToPoint, bytes);
-  return transport_->Exchange({&outgoing, 1}, {});
+  return transport_->Record("send", bytes.size(), ranks_[peer], [&] {
+    return transport_->Exchange({&outgoing, 1}, {});
+  });
 }
 
 absl::Status GroupCommunicator::Recv(absl::Span<uint8_t> bytes, int peer) {
   FACET_CHECK(0 <= peer && peer < size() && peer != rank_);
   Incoming incoming =
       MessageFrom(ranks_[peer], MessageKind::kPointToPoint, bytes);
-  return transport_->Exchange({}, {&incoming, 1});
+  return transport_->Record("receive", bytes.size(), ranks_[peer], [&] {
+    return transport_->Exchange({}, {&incoming, 1});
+  });
 }
 
 absl::StatusOr<std::unique_ptr<Communicator>> GroupCommunicator::Split(
@@ -179,6 +191,14 @@ absl::StatusOr<std::unique_ptr<Communicator>> GroupCommunicator::Split(
   }
   return std::make_unique<GroupCommunicator>(transport_,
                                              std::move(world_ranks));
+}
+
+CommActivity GroupCommunicator::activity() const {
+  return transport_->activity();
+}
+
+std::string GroupCommunicator::LastCalls(size_t count) const {
+  return transport_->LastCalls(count);
 }
 
 void GroupCommunicator::Abort(const absl::Status& status) {

@@ -3,6 +3,7 @@
 #define FACET_RUNTIME_COMM_GROUP_COMMUNICATOR_H_
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "runtime/comm/communicator.h"
@@ -27,9 +28,13 @@ class GroupCommunicator : public Communicator {
   absl::StatusOr<std::unique_ptr<Communicator>> Split(
       const std::vector<int>& ranks) override;
   void Abort(const absl::Status& status) override;
+  // Of all groups that share the transport.
+  CommActivity activity() const override;
+  std::string LastCalls(size_t count) const override;
 
  private:
   absl::Status ExchangeWhole(absl::Span<float> values);
+  absl::Status PassOn(absl::Span<uint8_t> bytes, int root);
   absl::Status HalveAndGather(absl::Span<float> values);
   // Sends `out` to the group's `peer` and receives `in` from it.
   absl::Status Swap(int peer, absl::Span<const float> out, absl::Span<float> in,

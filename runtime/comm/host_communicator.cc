@@ -99,6 +99,7 @@ absl::StatusOr<std::unique_ptr<Communicator>> MakeHostCommunicator(
   mesh_options.world_key = options.world_key;
   mesh_options.deadline =
       Deadline::After(std::min(options.timeout, options.connect_timeout));
+  mesh_options.dead_after = options.dead_after;
   mesh_options.give_up = options.give_up;
   TransportParts parts;
   for (int rank = 0; rank < size; ++rank) {

@@ -49,6 +49,9 @@ struct HostCommOptions {
   absl::Duration timeout = absl::Seconds(30);  // of every wait
   // Of the world's forming, where it is shorter.
   absl::Duration connect_timeout = absl::Seconds(60);
+  // Of silence of a peer's machine, or of the network to it, that breaks a
+  // connection. A slow peer is not silent: its kernel answers.
+  absl::Duration dead_after = absl::Seconds(10);
   // Asked now and then while peers are missing: true gives the world up.
   std::function<bool()> give_up;
   // For tests: TCP even between ranks of one machine.

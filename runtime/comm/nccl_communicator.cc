@@ -166,6 +166,17 @@ class NcclCommunicatorImpl : public NcclCommunicator {
     comm_ = nullptr;
   }
 
+  CommActivity activity() const override {
+    CommActivity activity;
+    const RecordedCall call = recorder_.Oldest();
+    if (call.number > 0) activity.call = call.ToString();
+    activity.moves = recorder_.asked() + recorder_.finished();
+    return activity;
+  }
+  std::string LastCalls(size_t count) const override {
+    return recorder_.Last(count);
+  }
+
  private:
   // "rank 1 (node-b)"
   std::string Name(int rank) const {

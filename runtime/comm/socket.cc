@@ -6,6 +6,8 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <cstring>
 
 #include "absl/strings/numbers.h"
@@ -103,10 +105,15 @@ void SetNoDelay(int fd) {
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
-void NoticeDeadPeers(int fd) {
+void NoticeDeadPeers(int fd, absl::Duration within) {
+  const int64_t seconds =
+      std::clamp<int64_t>(absl::ToInt64Seconds(within), 3, 3600);
   const int on = 1;
-  const int idle_s = 5, interval_s = 2, probes = 3;
-  const unsigned unacknowledged_ms = 10'000;
+  const int probes = 3;
+  const int interval_s = static_cast<int>(std::max<int64_t>(1, seconds / 6));
+  const int idle_s = static_cast<int>(
+      std::max<int64_t>(1, seconds - int64_t{probes} * interval_s));
+  const unsigned unacknowledged_ms = static_cast<unsigned>(seconds * 1000);
   setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
   setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
   setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));

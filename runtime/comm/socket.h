@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "runtime/comm/unique_fd.h"
 
 namespace facet {
@@ -19,10 +20,10 @@ absl::StatusOr<UniqueFd> StartConnect(const std::string& address);
 // Sends small messages at once. Failure only costs time, so there is no error.
 void SetNoDelay(int fd);
 
-// A connection whose peer's machine or link is dead breaks within some ten
-// seconds, also while nothing is sent. A slow peer's does not: its kernel
-// answers for it.
-void NoticeDeadPeers(int fd);
+// A connection whose peer's machine is dead, or to or from which nothing comes
+// through, breaks `within` some time, in whole seconds from 3 on, also while
+// nothing is sent. A slow peer's does not: its kernel answers for it.
+void NoticeDeadPeers(int fd, absl::Duration within);
 
 // "host:port", with brackets around an IPv6 host.
 std::string JoinHostPort(const std::string& host, int port);

@@ -75,6 +75,7 @@ absl::Status Transport::Exchange(absl::Span<Outgoing> outgoing,
                                  absl::Span<Incoming> incoming) {
   if (failed_.load(std::memory_order_acquire)) return failure();
   const absl::Status status = TryExchange(outgoing, incoming);
+  NoteWait(-1);
   if (!status.ok()) return Fail(status);
   return status;
 }
@@ -104,6 +105,10 @@ absl::Status Transport::TryExchange(absl::Span<Outgoing> outgoing,
     if (*moved) {
       if (armed && parts_.doorbell != nullptr) parts_.doorbell->Disarm();
       if (looking) spinner_.End(true);
+      if (has_slept) {
+        late_moves_.fetch_add(1, std::memory_order_relaxed);
+        NoteWait(-1);
+      }
       looking = has_slept = armed = peer_left = false;
       continue;
     }
@@ -122,7 +127,10 @@ absl::Status Transport::TryExchange(absl::Span<Outgoing> outgoing,
     peer_left = !CheckNobodyLeft(outgoing, incoming).ok();
     if (peer_left) continue;
 
-    if (!has_slept) deadline = Deadline::After(parts_.timeout);
+    if (!has_slept) {
+      deadline = Deadline::After(parts_.timeout);
+      NoteWait(UnfinishedPeers(outgoing, incoming).front());
+    }
     has_slept = true;
     const absl::Duration left = deadline.left();
     if (left <= absl::ZeroDuration()) return DidNotArrive(outgoing, incoming);
@@ -204,6 +212,27 @@ absl::Status Transport::DidNotArrive(
       absl::StrCat(MessageKindName(kind), ": rank ", parts_.rank, " waited ",
                    absl::FormatDuration(parts_.timeout), " in vain for ",
                    absl::StrJoin(names, ", ")));
+}
+
+void Transport::NoteWait(int peer) {
+  if (waits_for_.load(std::memory_order_relaxed) == peer) return;
+  waits_since_.store(absl::ToUnixNanos(absl::Now()), std::memory_order_relaxed);
+  waits_for_.store(peer, std::memory_order_release);
+}
+
+CommActivity Transport::activity() const {
+  CommActivity activity;
+  const RecordedCall call = recorder_.Oldest();
+  if (call.number > 0) activity.call = call.ToString();
+  activity.waits_for = waits_for_.load(std::memory_order_acquire);
+  if (activity.waits_for >= 0) {
+    activity.waits =
+        absl::Now() -
+        absl::FromUnixNanos(waits_since_.load(std::memory_order_relaxed));
+  }
+  activity.moves = recorder_.asked() + recorder_.finished() +
+                   late_moves_.load(std::memory_order_relaxed);
+  return activity;
 }
 
 absl::Status Transport::Fail(const absl::Status& status) {

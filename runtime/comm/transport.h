@@ -11,11 +11,14 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "kernels/base/spinner.h"
+#include "runtime/comm/comm_activity.h"
 #include "runtime/comm/control_channel.h"
 #include "runtime/comm/doorbell.h"
+#include "runtime/comm/flight_recorder.h"
 #include "runtime/comm/link.h"
 #include "runtime/comm/shm_region.h"
 #include "runtime/comm/unique_fd.h"
@@ -50,6 +53,21 @@ class Transport {
   absl::Status Exchange(absl::Span<Outgoing> outgoing,
                         absl::Span<Incoming> incoming);
 
+  // Runs `call` and lets onlookers know of it: a `what` of `bytes` with rank
+  // `peer` of the world, or with several at -1. `what` points to a literal.
+  template <typename Call>
+  absl::Status Record(const char* what, size_t bytes, int peer, Call call) {
+    const uint64_t number = recorder_.Ask(what, bytes, peer, absl::Now());
+    const absl::Status status = call();
+    if (!status.ok()) recorder_.Fail(number);
+    recorder_.FinishUpTo(number);
+    return status;
+  }
+
+  // See Communicator. From any thread.
+  CommActivity activity() const;
+  std::string LastCalls(size_t count) const { return recorder_.Last(count); }
+
   // The first status counts; the peers are told.
   void Abort(const absl::Status& status);
 
@@ -71,13 +89,20 @@ class Transport {
                                absl::Span<const Incoming> incoming) const;
   absl::Status DidNotArrive(absl::Span<const Outgoing> outgoing,
                             absl::Span<const Incoming> incoming) const;
+  // Tells onlookers whom the exchange waits for; -1: nobody.
+  void NoteWait(int peer);
   absl::Status Fail(const absl::Status& status);
   absl::Status failure();
 
   TransportParts parts_;
   Spinner spinner_;  // of the thread that exchanges
   bool only_shm_ = true;
-  UniqueFd wake_fd_;  // becomes readable on Abort()
+  FlightRecorder recorder_;
+  // Of the exchange at hand; of long waits alone.
+  std::atomic<int> waits_for_{-1};
+  std::atomic<int64_t> waits_since_{0};  // absl::Time in nanoseconds
+  std::atomic<uint64_t> late_moves_{0};  // bytes that came after a sleep
+  UniqueFd wake_fd_;                     // becomes readable on Abort()
   std::atomic<bool> failed_{false};
   std::mutex failure_mutex_;
   absl::Status failure_;

@@ -1,11 +1,13 @@
 #include "runtime/executor/rank_runner.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <deque>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "kernels/backend/cpu_backend.h"
 #include "kernels/base/cpu.h"
 #include "kernels/base/status_macros.h"
@@ -32,6 +34,9 @@ bool SamePlan(const ParallelismOptions& a, const ParallelismOptions& b) {
   return a.pp_size == b.pp_size && a.tp_size == b.tp_size &&
          a.ep_size == b.ep_size && a.stage_layers == b.stage_layers;
 }
+
+// Of a record that goes out with every heartbeat.
+constexpr size_t kCallsOfActivity = 8;
 
 class RankRunnerImpl : public RankRunner {
  public:
@@ -108,6 +113,55 @@ class RankRunnerImpl : public RankRunner {
   }
 
   absl::StatusOr<StepResult> Run(const StepPlan& plan) override {
+    BeginPart("preparing", plan.step, /*running=*/true);
+    absl::StatusOr<StepResult> result = RunStep(plan);
+    BeginPart("", plan.step, /*running=*/false);
+    return result;
+  }
+
+  RankActivity activity() const override {
+    RankActivity activity;
+    activity.running = running_.load();
+    activity.step = step_.load();
+    activity.since = absl::Now() - absl::FromUnixNanos(since_.load());
+    activity.operation = part_.load();
+    activity.layer = model_->layer();
+    if (activity.layer >= 0) activity.operation = "computing";
+    activity.moves = turns_.load() + model_->marks();
+    for (const Communicator* one :
+         {static_cast<Communicator*>(world_.get()), on_device_.tp.get()}) {
+      if (one == nullptr) continue;
+      const CommActivity calls = one->activity();
+      activity.moves += calls.moves;
+      if (!calls.call.empty()) activity.operation = calls.call;
+      if (calls.waits_for >= 0) {
+        activity.waits_for = calls.waits_for;
+        activity.waits = calls.waits;
+      }
+      const std::string last = one->LastCalls(kCallsOfActivity);
+      if (!last.empty()) activity.calls = last;
+    }
+    return activity;
+  }
+
+  void Abort(const absl::Status& status) override {
+    world_->Abort(status);
+    if (on_device_.tp != nullptr) on_device_.tp->Abort(status);
+    if (on_device_.world != nullptr) on_device_.world->Abort(status);
+  }
+
+ private:
+  // For onlookers. `part` is a literal.
+  void BeginPart(const char* part, uint64_t step, bool running) {
+    part_.store(part);
+    if (running != running_.load())
+      since_.store(absl::ToUnixNanos(absl::Now()));
+    step_.store(step);
+    running_.store(running);
+    turns_.fetch_add(1);
+  }
+
+  absl::StatusOr<StepResult> RunStep(const StepPlan& plan) {
     if (!thread_is_set_) {
       if (!options_.cpus.empty()) PinThisThread(options_.cpus[0]);
       PreferShortSlices();
@@ -140,13 +194,6 @@ class RankRunnerImpl : public RankRunner {
     return result;
   }
 
-  void Abort(const absl::Status& status) override {
-    world_->Abort(status);
-    if (on_device_.tp != nullptr) on_device_.tp->Abort(status);
-    if (on_device_.world != nullptr) on_device_.world->Abort(status);
-  }
-
- private:
   bool last_stage() const {
     return plan_.shard(options_.rank).stage == plan_.pp_size() - 1;
   }
@@ -233,7 +280,9 @@ class RankRunnerImpl : public RankRunner {
     StepDraws draws = memory_->Apply(plan);
     StepResult result;
     if (plan.slices.empty()) return result;
+    BeginPart("embedding", plan.step, /*running=*/true);
     FACET_RETURN_IF_ERROR(model_->Forward(plan));
+    BeginPart("drawing tokens", plan.step, /*running=*/true);
     if (!last_stage()) {
       if (!draws.sequences.empty()) unread_.push_back(std::move(draws));
       return result;
@@ -296,6 +345,13 @@ class RankRunnerImpl : public RankRunner {
   std::unique_ptr<StepSampler> sampler_;
   std::deque<StepDraws> unread_;  // oldest first; none on the last stage
   bool thread_is_set_ = false;    // the one that calls Run()
+
+  // For activity().
+  std::atomic<bool> running_{false};
+  std::atomic<uint64_t> step_{0};
+  std::atomic<int64_t> since_{absl::ToUnixNanos(absl::Now())};
+  std::atomic<const char*> part_{""};
+  std::atomic<uint64_t> turns_{0};
 };
 
 }  // namespace

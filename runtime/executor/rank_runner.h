@@ -14,6 +14,7 @@
 #include "runtime/checkpoint/checkpoint.h"
 #include "runtime/comm/communicator.h"
 #include "runtime/executor/executor.h"
+#include "runtime/executor/rank_activity.h"
 #include "runtime/plan/numerics.h"
 #include "runtime/plan/shard_plan.h"
 #include "runtime/plan/step_plan.h"
@@ -76,6 +77,9 @@ class RankRunner {
 
   // Unblocks a Run() that waits for a peer. From any thread.
   virtual void Abort(const absl::Status& status) = 0;
+
+  // What it is doing. From any thread; never waits.
+  virtual RankActivity activity() const { return RankActivity(); }
 };
 
 // The executor of a world of one rank in this process, on a thread of its own.

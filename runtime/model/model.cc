@@ -82,6 +82,11 @@ absl::Status Model::Observe(int layer) {
   return absl::OkStatus();
 }
 
+void Model::Mark(int layer) {
+  layer_.store(layer, std::memory_order_relaxed);
+  marks_.fetch_add(1, std::memory_order_relaxed);
+}
+
 absl::Status Model::AllReduce(absl::Span<float> values) {
   if (tp_.size() == 1) return absl::OkStatus();
   return tp_.AllReduceSum(values);
@@ -158,10 +163,13 @@ absl::Status Model::Forward(const StepPlan& plan) {
     const int layer = static_cast<int>(i);
     const LayerWeights& w = weights_.layers[i - shard_.layers.begin];
     FACET_RETURN_IF_ERROR(Observe(layer));
+    Mark(layer);
     FACET_RETURN_IF_ERROR(AttentionBlock(layer, w));
+    Mark(layer);
     FACET_RETURN_IF_ERROR(FeedForwardBlock(layer, w));
     if (config_.per_layer_width > 0) PerLayerBlock(layer, w);
   }
+  Mark(-1);
   FACET_RETURN_IF_ERROR(Observe(static_cast<int>(shard_.layers.end)));
   if (shard_.stage + 1 < plan_.pp_size()) {
     return world_.Send(Bytes(ws.x.data(), count),

@@ -4,6 +4,7 @@
 #ifndef FACET_RUNTIME_MODEL_MODEL_H_
 #define FACET_RUNTIME_MODEL_MODEL_H_
 
+#include <atomic>
 #include <memory>
 #include <vector>
 
@@ -80,6 +81,11 @@ class Model {
       absl::Span<const int64_t> rows, int count);
   bool on_device() const { return on_device_; }
 
+  // The layer whose operations are being asked for, or -1. From any thread, as
+  // is marks(), which grows with each block.
+  int layer() const { return layer_.load(std::memory_order_relaxed); }
+  uint64_t marks() const { return marks_.load(std::memory_order_relaxed); }
+
   // Rows of logits that a device computes at once.
   static constexpr int64_t kDeviceLogitRows = 64;
 
@@ -87,6 +93,7 @@ class Model {
   struct Workspace;
 
   absl::Status Observe(int layer);
+  void Mark(int layer);
   absl::Status LogitsOf(absl::Span<const int64_t> rows, float* out);
   void PrepareStep(const StepPlan& plan);
   absl::Status EmbedOrReceive();
@@ -133,6 +140,8 @@ class Model {
   const float router_scale_;  // H^(-1/2)
   std::unique_ptr<Workspace> ws_;
   bool on_device_ = false;
+  std::atomic<int> layer_{-1};
+  std::atomic<uint64_t> marks_{0};
 };
 
 }  // namespace facet

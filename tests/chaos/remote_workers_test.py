@@ -180,6 +180,35 @@ class RemoteWorkers(unittest.TestCase):
         server.send_signal(signal.SIGTERM)
         self.assertEqual(server.wait(timeout=PATIENCE), 0)
 
+    def doctor(self, *flags):
+        done = subprocess.run(
+            [FACET, "doctor", f"--server={self.http}", *flags],
+            capture_output=True, timeout=PATIENCE, check=False)
+        return done.returncode, done.stdout.decode() + done.stderr.decode()
+
+    def test_the_doctor_names_a_silent_worker_while_the_cluster_hangs(self):
+        expected = self.embedded()
+        self.assertEqual(self.doctor()[0], 1)
+        server = self.serve("--heartbeat-timeout=2h")
+        workers = [self.worker(), self.worker()]
+        self.await_ready(server)
+        code, said = self.doctor("--calls")
+        self.assertEqual(code, 0, said)
+        self.assertIn("well:", said)
+        self.assertIn("last calls of rank 1:", said)
+
+        client = self.begin()
+        workers[0].send_signal(signal.SIGSTOP)
+        code, said = await_("a verdict", lambda: (
+            lambda answer: answer if answer[0] == 1 else None)(self.doctor()))
+        self.assertIn("silent: rank", said)
+        self.assertIn(f"(pid {workers[0].pid}) is not heard of", said)
+        self.assertIn("what to do: ", said)
+        self.assertTrue(json.loads(self.doctor("--json")[1])["wrong"])
+        workers[0].send_signal(signal.SIGCONT)
+        self.finish(client, expected)
+        await_("health", lambda: self.doctor()[0] == 0)
+
     def test_streams_wait_as_long_as_agreed_and_a_later_worker_resumes(self):
         expected = self.embedded()
         server = self.serve("--recovery-timeout=500ms")

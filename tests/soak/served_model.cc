@@ -111,6 +111,8 @@ absl::StatusOr<ServerState> ParseMetrics(const std::string& text) {
                          Sum(text, "facet:requests_asked_again_total"));
   FACET_ASSIGN_OR_RETURN(state.restored,
                          Sum(text, "facet:requests_restored_total"));
+  FACET_ASSIGN_OR_RETURN(state.losses,
+                         Sum(text, "facet:failure_detection_seconds_count"));
   FACET_ASSIGN_OR_RETURN(state.aborted, Sum(text, "facet:request_success_total",
                                             "finished_reason=\"abort\""));
   return state;
@@ -136,7 +138,7 @@ absl::Status ServedModel::Launch() {
   child.argv.push_back("serve");
   child.argv.push_back("--grpc=" + grpc_);
   child.argv.push_back("--http=" + http_);
-  child.argv.push_back("--control=127.0.0.1:0");
+  child.argv.push_back("--control=" + options_.control);
   child.argv.insert(child.argv.end(), options_.flags.begin(),
                     options_.flags.end());
   child.on_exit = [how = ended_how_](const std::string& what) { *how = what; };
@@ -163,6 +165,10 @@ absl::Status ServedModel::Replace() {
   }
   process_.reset();  // on_exit has returned afterwards
   return Launch();
+}
+
+absl::StatusOr<std::string> ServedModel::Get(const std::string& path) const {
+  return HttpGet(http_, path);
 }
 
 absl::StatusOr<ServerState> ServedModel::State() const {

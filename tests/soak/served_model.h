@@ -19,6 +19,7 @@ struct ServedModelOptions {
   std::string facet;               // the executable
   std::vector<std::string> flags;  // of `facet serve`, addresses left out
   std::string folder;              // for its ready line; writable
+  std::string control = "127.0.0.1:0";
 };
 
 // What /metrics says.
@@ -31,6 +32,7 @@ struct ServerState {
   double recoveries = 0;
   double asked_again = 0;  // requests that got the answer of an earlier one
   double restored = 0;     // requests of the server before
+  double losses = 0;       // of workers that ran, as they were noticed
   double aborted = 0;      // requests that ended because nobody wants them
 };
 
@@ -44,6 +46,8 @@ class ServedModel {
   pid_t pid() const { return process_->pid(); }
 
   absl::StatusOr<ServerState> State() const;
+  // The body of GET `path`.
+  absl::StatusOr<std::string> Get(const std::string& path) const;
 
   // Bytes of each process that no file backs: the coordinator, then workers.
   absl::StatusOr<std::vector<int64_t>> Memory() const;
