@@ -5,13 +5,17 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
 #include "tests/chaos/chaos_run.h"
+#include "tests/chaos/machines.h"
+#include "tests/chaos/worker_crew.h"
 
 namespace facet {
 namespace {
@@ -25,6 +29,9 @@ struct Flags {
   int max_tokens = 200;
   double pause_seconds = 1;
   double heartbeat_timeout = 5;
+  double stall_timeout = 10;
+  bool network = false;
+  int spares = 1;
 };
 
 std::string Folder() {
@@ -34,17 +41,31 @@ std::string Folder() {
 }
 
 absl::StatusOr<std::unique_ptr<ServedModel>> Serve(
-    const Flags& flags, std::vector<std::string> more) {
+    const Flags& flags, const std::vector<std::string>& more,
+    const std::string& control = "127.0.0.1:0") {
   ServedModelOptions options;
   options.facet = flags.facet;
   options.folder = Folder();
   options.flags = {absl::StrCat("--model=", flags.model), "--kv-memory=16M",
                    "--threads=1", "--max-sequences=16"};
   options.flags.insert(options.flags.end(), more.begin(), more.end());
+  options.control = control;
   return ServedModel::Start(options);
 }
 
-absl::Status Run(const Flags& flags, const ChaosOptions& options) {
+absl::Status Run(const Flags& flags, ChaosOptions options) {
+  std::unique_ptr<Machines> machines;
+  if (flags.network) {
+    // The coordinator's, one a worker, and the spares'.
+    auto made = Machines::Create(1 + flags.tp * flags.pp + flags.spares);
+    if (!made.ok() && options.skip_forbidden) {
+      std::printf("no machines here: %s\n", made.status().ToString().c_str());
+      return absl::OkStatus();
+    }
+    FACET_RETURN_IF_ERROR(made.status());
+    machines = *std::move(made);
+    options.machines = machines.get();
+  }
   const std::vector<TextRequest> requests =
       ChaosRequests(flags.requests, flags.max_tokens);
   std::vector<ChaosOutcome> expected;
@@ -61,8 +82,11 @@ absl::Status Run(const Flags& flags, const ChaosOptions& options) {
   }
   std::printf("tp %d, pp %d\n", flags.tp, flags.pp);
   std::vector<std::string> more = {
-      absl::StrCat("--tp=", flags.tp), absl::StrCat("--pp=", flags.pp),
+      absl::StrCat("--tp=", flags.tp),
+      absl::StrCat("--pp=", flags.pp),
       absl::StrCat("--heartbeat-timeout=", flags.heartbeat_timeout, "s"),
+      absl::StrCat("--stall-timeout=", flags.stall_timeout, "s"),
+      absl::StrCat("--step-timeout=", 3 * flags.stall_timeout, "s"),
       "--heartbeat-interval=500ms"};
   if (options.coordinator) {
     const std::string journal = Folder() + "/chaos_journal";
@@ -71,7 +95,19 @@ absl::Status Run(const Flags& flags, const ChaosOptions& options) {
     more.push_back("--journal-size=1M");
     more.push_back("--resume-time=5m");
   }
-  FACET_ASSIGN_OR_RETURN(const auto server, Serve(flags, std::move(more)));
+  std::string control = "127.0.0.1:0";
+  std::unique_ptr<WorkerCrew> crew;
+  if (machines != nullptr) {
+    control = Machines::Address(0) + ":7801";
+    more.push_back(absl::StrCat("--expect-workers=", flags.tp * flags.pp));
+    more.push_back("--insecure-control");
+    FACET_ASSIGN_OR_RETURN(
+        crew, WorkerCrew::Start(machines.get(),
+                                std::filesystem::absolute(flags.facet).string(),
+                                control));
+    options.crew = crew.get();
+  }
+  FACET_ASSIGN_OR_RETURN(const auto server, Serve(flags, more, control));
   FACET_RETURN_IF_ERROR(RunChaos(options, *server, requests, expected));
   return server->Stop();
 }
@@ -108,6 +144,15 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_flag("--coordinator", options.coordinator,
                "Let the coordinator fall too, and fill its disk");
+  app.add_option("--stall-timeout", flags.stall_timeout,
+                 "Seconds without progress after which one is")
+      ->capture_default_str();
+  app.add_flag("--network", flags.network,
+               "Workers on machines of their own, made of namespaces, whose "
+               "network is cut, slow and lossy besides");
+  app.add_option("--spares", flags.spares, "More of them than there are places")
+      ->check(CLI::Range(0, 8))
+      ->capture_default_str();
   app.add_flag("--skip-forbidden", options.skip_forbidden,
                "Leave out faults that this system forbids");
   CLI11_PARSE(app, argc, argv);

@@ -1,10 +1,13 @@
 #include "tests/chaos/chaos_run.h"
 
+#include <signal.h>
+
 #include <algorithm>
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <random>
 #include <thread>
@@ -134,20 +137,88 @@ class Chaos {
         absl::StrCat("no token for ", absl::FormatDuration(options_.patience)));
   }
 
+  // Worker processes that have a place, or are about to.
+  absl::StatusOr<std::vector<pid_t>> Workers() const {
+    if (options_.crew == nullptr) return ChildProcesses(server_.pid());
+    FACET_ASSIGN_OR_RETURN(const std::string text, server_.Get("/doctor"));
+    const auto report = nlohmann::json::parse(text, nullptr, false);
+    std::vector<pid_t> pids;
+    for (const auto& rank : report.value("ranks", nlohmann::json::array())) {
+      const pid_t pid = rank.value("pid", -1);
+      if (options_.crew->MachineOf(pid) > 0) pids.push_back(pid);
+    }
+    return pids;
+  }
+
+  // Each once, then most are deaths; a stall takes a timeout to be seen.
+  FaultKind NextKind(int number) {
+    const bool network = options_.machines != nullptr;
+    const int kinds = network ? kWorkerFaults : kProcessFaults;
+    if (number < kinds) return static_cast<FaultKind>(number);
+    std::discrete_distribution<int> alone({50, 15, 10, 15, 10, 8, 6});
+    std::discrete_distribution<int> connected(
+        {30, 6, 6, 10, 8, 5, 5, 25, 8, 6});
+    return static_cast<FaultKind>((network ? connected : alone)(random_));
+  }
+
+  absl::Status InjectFault(FaultKind kind, pid_t victim,
+                           const std::vector<pid_t>& workers) {
+    if (static_cast<int>(kind) < kProcessFaults) {
+      return Inject(kind, victim, options_.pause, random_);
+    }
+    PacketSwitch& network = options_.machines->network();
+    NetworkPath path;
+    path.cut = kind == FaultKind::kPartition;
+    path.loss = kind == FaultKind::kLoss ? 0.05 : 0;
+    if (kind == FaultKind::kLatency) path.delay = absl::Milliseconds(200);
+    if (!path.cut) {
+      network.SetAll(path);
+      absl::SleepFor(options_.pause);
+      Heal();
+      return absl::OkStatus();
+    }
+    // To and from it; from it; to it; from it to one peer.
+    const int machine = options_.crew->MachineOf(victim);
+    const int way = static_cast<int>(random_() % 4);
+    std::vector<int> peers;
+    for (const pid_t pid : workers) {
+      const int peer = options_.crew->MachineOf(pid);
+      if (peer > 0 && peer != machine) peers.push_back(peer);
+    }
+    if (machine < 0 || peers.empty()) return absl::OkStatus();
+    if (way == 3) {
+      network.Set(machine, peers[random_() % peers.size()], path);
+      return absl::OkStatus();
+    }
+    for (int other = 0; other < options_.machines->count(); ++other) {
+      if (way != 2) network.Set(machine, other, path);
+      if (way != 1) network.Set(other, machine, path);
+    }
+    return absl::OkStatus();
+  }
+
+  void Heal() {
+    if (options_.machines == nullptr) return;
+    options_.machines->network().SetAll(NetworkPath());
+  }
+
+  static bool Recovers(FaultKind kind) {
+    return kind != FaultKind::kPause && kind != FaultKind::kSlow &&
+           kind != FaultKind::kLoss && kind != FaultKind::kLatency;
+  }
+
   absl::Status OneFault(int number) {
     const std::optional<FaultKind> of_coordinator = FaultOfCoordinator(number);
     if (of_coordinator.has_value()) {
       return OneFaultOfCoordinator(number, *of_coordinator);
     }
-    const std::vector<pid_t> workers = ChildProcesses(server_.pid());
+    FACET_ASSIGN_OR_RETURN(const std::vector<pid_t> workers, Workers());
     if (workers.empty()) {  // all of them are being replaced
       absl::SleepFor(absl::Milliseconds(5));
       return absl::OkStatus();
     }
-    // Most are deaths; a stall takes a heartbeat timeout to be seen.
-    std::discrete_distribution<int> kinds({50, 15, 10, 15, 10});
     mending_ = false;
-    auto kind = static_cast<FaultKind>(kinds(random_));
+    const FaultKind kind = NextKind(number);
     const pid_t victim = workers[random_() % workers.size()];
     FACET_ASSIGN_OR_RETURN(const ServerState before, server_.State());
     const absl::Time start = absl::Now();
@@ -155,22 +226,29 @@ class Chaos {
       const std::lock_guard<std::mutex> lock(mutex_);
       longest_gap_ = absl::ZeroDuration();
     }
-    const absl::Status injected = Inject(kind, victim, options_.pause, random_);
+    const absl::Status injected = InjectFault(kind, victim, workers);
     if (absl::IsPermissionDenied(injected) && options_.skip_forbidden) {
       std::printf("fault %d: %s is forbidden here\n", number, Name(kind));
       return absl::OkStatus();
     }
     FACET_RETURN_IF_ERROR(injected);
-    if (random_() % 6 == 0) {
+    if (number >= kFaultKinds && kind != FaultKind::kPartition &&
+        random_() % 6 == 0) {
       // The next comes while this one is being mended.
       absl::SleepFor(absl::Milliseconds(random_() % 300));
       ++overlapped_;
       mending_ = true;
       return absl::OkStatus();
     }
-    FACET_RETURN_IF_ERROR(AwaitMended(kind, start, before.recoveries));
+    absl::Duration detection;
+    FACET_RETURN_IF_ERROR(AwaitMended(kind, start, before, &detection));
+    // Nobody else would.
+    if (kind == FaultKind::kStall && options_.crew != nullptr &&
+        options_.crew->MachineOf(victim) > 0) {
+      kill(victim, SIGKILL);
+    }
     Rest();
-    NoteRecovery(number, kind, victim, start);
+    NoteRecovery(number, kind, victim, start, detection);
     return absl::OkStatus();
   }
 
@@ -212,46 +290,54 @@ class Chaos {
     absl::SleepFor(options_.most_between * (random_() % 1000) / 1000);
   }
 
-  void NoteRecovery(int number, FaultKind kind, pid_t victim,
-                    absl::Time start) {
+  void NoteRecovery(int number, FaultKind kind, pid_t victim, absl::Time start,
+                    absl::Duration detection = absl::InfiniteDuration()) {
     absl::Duration recovery;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       recovery = gap_end_ - start;
     }
     recoveries_[static_cast<int>(kind)].push_back(recovery);
-    std::printf(
-        "fault %d: %s of process %d, mended after %s\n", number, Name(kind),
-        victim,
-        absl::FormatDuration(absl::Trunc(recovery, absl::Milliseconds(1)))
-            .c_str());
+    std::printf("fault %d: %s of process %d, ", number, Name(kind), victim);
+    if (detection < absl::InfiniteDuration()) {
+      detections_[static_cast<int>(kind)].push_back(detection);
+      std::printf("seen after %.3f s, ", absl::ToDoubleSeconds(detection));
+    }
+    std::printf("mended after %.3f s\n", absl::ToDoubleSeconds(recovery));
     std::fflush(stdout);
   }
 
   // Waits until the server has recovered and tokens come again. A connection
-  // that breaks may be one that nobody misses.
+  // that breaks may be one that nobody misses. `detection`: until the server
+  // knew that a worker was lost, to 10 ms; infinite where none was.
   absl::Status AwaitMended(FaultKind kind, absl::Time start,
-                           double recoveries) {
-    const absl::Time give_up =
-        start +
-        (kind == FaultKind::kReset ? absl::Seconds(3) : options_.patience);
-    while (kind != FaultKind::kPause && absl::Now() < give_up) {
+                           const ServerState& before,
+                           absl::Duration* detection) {
+    *detection = absl::InfiniteDuration();
+    absl::Time give_up = start + options_.patience;
+    if (kind == FaultKind::kReset) give_up = start + absl::Seconds(3);
+    if (kind == FaultKind::kPartition) give_up = start + options_.longest_cut;
+    absl::Time heal = absl::InfiniteFuture();
+    while (Recovers(kind) && absl::Now() < give_up) {
       FACET_ASSIGN_OR_RETURN(const ServerState state, server_.State());
-      if (state.recoveries > recoveries) break;
+      if (state.losses > before.losses &&
+          *detection == absl::InfiniteDuration()) {
+        *detection = absl::Now() - start;
+        give_up = start + options_.patience;
+        // A spare takes the place while the cut lasts, or the old one after.
+        heal = absl::Now() + absl::Milliseconds(random_() % 3000);
+      }
+      if (state.recoveries > before.recoveries) break;
+      if (absl::Now() >= heal) Heal();
       absl::SleepFor(absl::Milliseconds(10));
     }
+    Heal();
     return AwaitEvent(absl::Now());
   }
 
   void Report() {
-    std::vector<absl::Duration> all;
-    for (int kind = 0; kind < kFaultKinds; ++kind) {
-      std::vector<absl::Duration>& some = recoveries_[kind];
-      if (some.empty()) continue;
-      all.insert(all.end(), some.begin(), some.end());
-      Print(Name(static_cast<FaultKind>(kind)), &some);
-    }
-    if (!all.empty()) Print("all", &all);
+    PrintAll("detection", detections_);
+    PrintAll("recovery", recoveries_);
     std::printf(
         "%lld answers, %lld events, %d faults during another's repair\n",
         static_cast<long long>(answered_), static_cast<long long>(events_),
@@ -264,14 +350,27 @@ class Chaos {
     }
   }
 
-  static void Print(const char* name, std::vector<absl::Duration>* times) {
+  static void PrintAll(const char* what,
+                       std::vector<absl::Duration> (&by_kind)[kFaultKinds]) {
+    std::vector<absl::Duration> all;
+    for (int kind = 0; kind < kFaultKinds; ++kind) {
+      std::vector<absl::Duration>& some = by_kind[kind];
+      if (some.empty()) continue;
+      all.insert(all.end(), some.begin(), some.end());
+      Print(what, Name(static_cast<FaultKind>(kind)), &some);
+    }
+    if (!all.empty()) Print(what, "all", &all);
+  }
+
+  static void Print(const char* what, const char* name,
+                    std::vector<absl::Duration>* times) {
     std::sort(times->begin(), times->end());
     const auto quantile = [&](double share) {
       const auto index = static_cast<size_t>(share * (times->size() - 1) + 0.5);
       return absl::ToDoubleSeconds((*times)[index]);
     };
-    std::printf("recovery %-11s n %4zu  p50 %.3f s  p99 %.3f s  most %.3f s\n",
-                name, times->size(), quantile(0.5), quantile(0.99),
+    std::printf("%-9s %-11s n %4zu  p50 %.3f s  p99 %.3f s  most %.3f s\n",
+                what, name, times->size(), quantile(0.5), quantile(0.99),
                 quantile(1));
   }
 
@@ -299,6 +398,7 @@ class Chaos {
   std::mt19937_64 random_;
   std::unique_ptr<Client> client_;
   std::vector<absl::Duration> recoveries_[kFaultKinds];
+  std::vector<absl::Duration> detections_[kFaultKinds];
   int overlapped_ = 0;
   bool mending_ = false;  // a worker may be being started
   double asked_again_ = 0;

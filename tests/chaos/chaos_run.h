@@ -10,6 +10,8 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "tests/chaos/chaos_requests.h"
+#include "tests/chaos/machines.h"
+#include "tests/chaos/worker_crew.h"
 #include "tests/soak/served_model.h"
 
 namespace facet {
@@ -18,9 +20,12 @@ struct ChaosOptions {
   int faults = 10;
   int users = 6;
   uint64_t seed = 1;
-  absl::Duration pause = absl::Seconds(1);  // of a worker that goes on
+  // How long a worker stands still that goes on, and a network is bad.
+  absl::Duration pause = absl::Seconds(1);
   // After a fault, up to so long until the next; some come at once.
   absl::Duration most_between = absl::Seconds(1);
+  // A cut that nobody misses is mended after so long.
+  absl::Duration longest_cut = absl::Seconds(30);
   // No token for so long is a hang.
   absl::Duration patience = absl::Minutes(3);
   // The coordinator falls too, and its disk is full at times. Requests then
@@ -28,6 +33,9 @@ struct ChaosOptions {
   bool coordinator = false;
   // Runs without kinds of faults that this system forbids.
   bool skip_forbidden = false;
+  // Of workers on machines of their own; null: they are the server's children.
+  Machines* machines = nullptr;
+  const WorkerCrew* crew = nullptr;
 };
 
 // `expected[i]` is the outcome of `requests[i]`. Prints a line for each fault

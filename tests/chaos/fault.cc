@@ -1,15 +1,20 @@
 #include "tests/chaos/fault.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -77,11 +82,44 @@ absl::Status BreakConnection(pid_t pid, std::mt19937_64& random) {
   return status;
 }
 
+// Stops the thread that runs steps, as a debugger does: from a process of its
+// own, since whoever traces a child also hears of its stops where it waits for
+// its end.
+absl::Status StopMainThread(pid_t pid) {
+  int report[2];
+  if (pipe2(report, O_CLOEXEC) != 0) return absl::InternalError("no pipe");
+  const pid_t tracer = fork();
+  if (tracer == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    const bool stopped = ptrace(PTRACE_SEIZE, pid, nullptr, nullptr) == 0 &&
+                         ptrace(PTRACE_INTERRUPT, pid, nullptr, nullptr) == 0;
+    const int error = stopped ? 0 : errno;
+    (void)!write(report[1], &error, sizeof(error));
+    // What is traced is gone only once its tracer has seen it.
+    int status = 0;
+    while (stopped && waitpid(pid, &status, __WALL) == pid &&
+           WIFSTOPPED(status)) {
+    }
+    _exit(0);
+  }
+  close(report[1]);
+  int error = EPERM;
+  (void)!read(report[0], &error, sizeof(error));
+  close(report[0]);
+  if (tracer > 0) {
+    std::thread([tracer] { waitpid(tracer, nullptr, 0); }).detach();
+  }
+  if (error != EPERM && error != ENOSYS) return absl::OkStatus();
+  return absl::PermissionDeniedError(
+      absl::StrCat("ptrace: ", std::strerror(error)));
+}
+
 }  // namespace
 
 const char* Name(FaultKind kind) {
   constexpr const char* kNames[kFaultKinds] = {
-      "kill", "pause", "stall", "reset", "leave", "coordinator", "full disk"};
+      "kill", "pause",     "stall", "reset",   "leave",       "wedge",
+      "slow", "partition", "loss",  "latency", "coordinator", "full disk"};
   return kNames[static_cast<int>(kind)];
 }
 
@@ -118,6 +156,23 @@ absl::Status Inject(FaultKind kind, pid_t pid, absl::Duration pause,
       prlimit(pid, RLIMIT_FSIZE, &before, nullptr);
       return absl::OkStatus();
     }
+    case FaultKind::kWedge:
+      return StopMainThread(pid);
+    case FaultKind::kSlow: {
+      // A fifth of its time.
+      const absl::Time end = absl::Now() + pause;
+      while (absl::Now() < end) {
+        kill(pid, SIGSTOP);
+        absl::SleepFor(absl::Milliseconds(40));
+        kill(pid, SIGCONT);
+        absl::SleepFor(absl::Milliseconds(10));
+      }
+      return absl::OkStatus();
+    }
+    case FaultKind::kPartition:
+    case FaultKind::kLoss:
+    case FaultKind::kLatency:
+      break;
   }
   return absl::OkStatus();
 }
