@@ -17,6 +17,9 @@ namespace {
 // How long places are kept for the workers of the world before, which have the
 // weights, until spares get them.
 constexpr absl::Duration kReturnGrace = absl::Seconds(1);
+// A child that was started has joined long before: it has nothing to load until
+// then. One that hangs on its way must not take as long as streams wait.
+constexpr absl::Duration kStartPatience = absl::Seconds(30);
 // Between looks at children and at what there is to do.
 constexpr absl::Duration kGlance = absl::Milliseconds(10);
 
@@ -188,7 +191,9 @@ void WorkerGroup::KillTheOverdue(const Membership& members, absl::Time since) {
   for (int i = 0; i < children_->count(); ++i) {
     const bool fresh = children_->started(i) > since;
     const absl::Duration patience =
-        fresh ? options_.join_timeout : options_.heartbeat_timeout;
+        fresh ? std::min(options_.join_timeout,
+                         std::max(kStartPatience, options_.heartbeat_timeout))
+              : options_.heartbeat_timeout;
     const absl::Time from = fresh ? children_->started(i) : since;
     if (here[i].pid != children_->pid(i) && now - from > patience) {
       children_->Kill(i, SIGKILL);

@@ -6,11 +6,13 @@
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <random>
 #include <thread>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -21,6 +23,9 @@
 
 namespace facet {
 namespace {
+
+// After so long whoever runs a cluster ends a worker that stands still.
+constexpr absl::Duration kOperatorsPatience = absl::Seconds(10);
 
 class Chaos {
  public:
@@ -202,6 +207,15 @@ class Chaos {
     options_.machines->network().SetAll(NetworkPath());
   }
 
+  // Ends stopped workers, of which there would be ever more: nobody else does.
+  void EndStopped() {
+    while (!stopped_.empty() && stopped_.front().first < absl::Now()) {
+      const pid_t pid = stopped_.front().second;
+      stopped_.pop_front();
+      if (options_.crew->MachineOf(pid) > 0) kill(pid, SIGKILL);
+    }
+  }
+
   static bool Recovers(FaultKind kind) {
     return kind != FaultKind::kPause && kind != FaultKind::kSlow &&
            kind != FaultKind::kLoss && kind != FaultKind::kLatency;
@@ -232,6 +246,9 @@ class Chaos {
       return absl::OkStatus();
     }
     FACET_RETURN_IF_ERROR(injected);
+    if (kind == FaultKind::kStall && options_.crew != nullptr) {
+      stopped_.emplace_back(absl::Now() + kOperatorsPatience, victim);
+    }
     if (number >= kFaultKinds && kind != FaultKind::kPartition &&
         random_() % 6 == 0) {
       // The next comes while this one is being mended.
@@ -242,11 +259,6 @@ class Chaos {
     }
     absl::Duration detection;
     FACET_RETURN_IF_ERROR(AwaitMended(kind, start, before, &detection));
-    // Nobody else would.
-    if (kind == FaultKind::kStall && options_.crew != nullptr &&
-        options_.crew->MachineOf(victim) > 0) {
-      kill(victim, SIGKILL);
-    }
     Rest();
     NoteRecovery(number, kind, victim, start, detection);
     return absl::OkStatus();
@@ -329,6 +341,7 @@ class Chaos {
       }
       if (state.recoveries > before.recoveries) break;
       if (absl::Now() >= heal) Heal();
+      EndStopped();
       absl::SleepFor(absl::Milliseconds(10));
     }
     Heal();
