@@ -202,7 +202,7 @@ absl::Status WorkerSession::RunSteps() {
       return absl::CancelledError(kAsked);
     }
     if (const auto* refused = std::get_if<WorkerRefused>(&message)) {
-      return refused->status;
+      return Annotate(refused->status, "the coordinator refused this worker");
     }
     const auto* plan = std::get_if<StepPlan>(&message);
     if (plan == nullptr) {
@@ -364,8 +364,7 @@ void WorkerSession::AwaitTheRank(std::unique_lock<std::mutex>& lock) {
     if (over_ || runner_ == nullptr) continue;
     const RankActivity activity = runner_->activity();
     const absl::Time now = absl::Now();
-    if (!activity.running ||
-        activity.moves != std::exchange(moves, activity.moves)) {
+    if (activity.moves != std::exchange(moves, activity.moves)) {
       moved = now;
     } else if (now - moved > step_timeout_) {
       options_.on_stuck(absl::StrCat(

@@ -25,7 +25,7 @@ namespace facet {
 namespace {
 
 // After so long whoever runs a cluster ends a worker that stands still.
-constexpr absl::Duration kOperatorsPatience = absl::Seconds(10);
+constexpr absl::Duration kOperatorsPatience = absl::Seconds(30);
 
 class Chaos {
  public:
@@ -246,7 +246,8 @@ class Chaos {
       return absl::OkStatus();
     }
     FACET_RETURN_IF_ERROR(injected);
-    if (kind == FaultKind::kStall && options_.crew != nullptr) {
+    if ((kind == FaultKind::kStall || kind == FaultKind::kWedge) &&
+        options_.crew != nullptr) {
       stopped_.emplace_back(absl::Now() + kOperatorsPatience, victim);
     }
     if (number >= kFaultKinds && kind != FaultKind::kPartition &&
@@ -413,6 +414,7 @@ class Chaos {
   std::vector<absl::Duration> recoveries_[kFaultKinds];
   std::vector<absl::Duration> detections_[kFaultKinds];
   int overlapped_ = 0;
+  std::deque<std::pair<absl::Time, pid_t>> stopped_;  // and when they end
   bool mending_ = false;  // a worker may be being started
   double asked_again_ = 0;
   double restored_ = 0;
