@@ -14,6 +14,8 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -82,6 +84,20 @@ absl::Status BreakConnection(pid_t pid, std::mt19937_64& random) {
   return status;
 }
 
+// It ends, or stands still already.
+bool IsGoneOrTraced(pid_t pid) {
+  std::ifstream status(absl::StrCat("/proc/", pid, "/status"));
+  std::string line;
+  bool there = false, alone = false;
+  while (std::getline(status, line)) {
+    there |= absl::StartsWith(line, "State:") &&
+             !absl::StrContains(line, "zombie") &&
+             !absl::StrContains(line, "dead");
+    alone |= absl::StartsWith(line, "TracerPid:\t0");
+  }
+  return !there || !alone;
+}
+
 // Stops the thread that runs steps, as a debugger does: from a process of its
 // own, since whoever traces a child also hears of its stops where it waits for
 // its end.
@@ -110,6 +126,7 @@ absl::Status StopMainThread(pid_t pid) {
     std::thread([tracer] { waitpid(tracer, nullptr, 0); }).detach();
   }
   if (error != EPERM && error != ENOSYS) return absl::OkStatus();
+  if (IsGoneOrTraced(pid)) return absl::OkStatus();
   return absl::PermissionDeniedError(
       absl::StrCat("ptrace: ", std::strerror(error)));
 }
