@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
@@ -132,10 +133,15 @@ class Chaos {
   // Waits for an event after `time`. Errors: DEADLINE_EXCEEDED when none comes,
   // what a user met before.
   absl::Status AwaitEvent(absl::Time time) {
+    const absl::Time deadline = absl::Now() + options_.patience;
     std::unique_lock<std::mutex> lock(mutex_);
-    const bool came =
-        changed_.wait_for(lock, absl::ToChronoMilliseconds(options_.patience),
-                          [&] { return last_event_ > time || !failure_.ok(); });
+    bool came = false;
+    while (!came && absl::Now() < deadline) {
+      came = changed_.wait_for(lock, std::chrono::milliseconds(200), [&] {
+        return last_event_ > time || !failure_.ok();
+      });
+      EndStopped();
+    }
     FACET_RETURN_IF_ERROR(failure_);
     if (came) return absl::OkStatus();
     return absl::DeadlineExceededError(
