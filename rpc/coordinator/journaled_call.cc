@@ -164,8 +164,8 @@ absl::StatusOr<JournaledCall> ReadJournaled(const FrontDoor& front_door,
   FACET_ASSIGN_OR_RETURN(const v1::JournaledBegin begin,
                          ReadBegin(front_door, entry.begin));
   JournaledCall call;
-  call.key = {begin.owner(), begin.key(), begin.body()};
-  call.begun = absl::FromUnixMicros(begin.begun_unix_micros());
+  call.key = {begin.owner(), begin.key(), begin.body(),
+              absl::FromUnixMicros(begin.begun_unix_micros())};
   std::vector<std::vector<Told>> told;  // by request and answer
   for (const v1::JournaledRequest& from : begin.requests()) {
     FACET_ASSIGN_OR_RETURN(GenerateRequest request,

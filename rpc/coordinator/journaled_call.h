@@ -20,7 +20,6 @@ namespace facet {
 
 struct JournaledCall {
   RequestKey key;
-  absl::Time begun;
   // What was drawn for answers that have not ended is in `drawn`. Of an answer
   // that has ended beside others that have not, the last token is drawn again.
   std::vector<GenerateRequest> requests;

@@ -97,11 +97,12 @@ TEST_F(JournaledCallTest, ARequestIsReadAsItWasWritten) {
   EXPECT_EQ(call.key.owner, "ann");
   EXPECT_EQ(call.key.key, "key");
   EXPECT_EQ(call.key.body, "body");
-  EXPECT_EQ(call.begun, absl::FromUnixSeconds(7));
+  EXPECT_EQ(call.key.begun, absl::FromUnixSeconds(7));
   ASSERT_EQ(call.requests.size(), 1u);
   const GenerateRequest& read = call.requests[0];
   // What is written of it again tells of every field.
-  EXPECT_EQ(JournalBegin("fake", call.key, call.begun, {read}), entry_.begin);
+  EXPECT_EQ(JournalBegin("fake", call.key, *call.key.begun, {read}),
+            entry_.begin);
   EXPECT_EQ(read.prompt, request_.prompt);
   EXPECT_EQ(read.sampling.seed, request_.sampling.seed);
   EXPECT_EQ(read.sampling.frequency_penalty, -0.4f);
@@ -125,7 +126,7 @@ TEST_F(JournaledCallTest, TheFormOfAnAnswerIsMadeAgain) {
   request_.format.tools[0].parameters = R"({"type": "object"})";
   const JournaledCall call = Read();
   EXPECT_NE(call.requests[0].grammar, nullptr);
-  EXPECT_EQ(JournalBegin("fake", call.key, call.begun, call.requests),
+  EXPECT_EQ(JournalBegin("fake", call.key, *call.key.begun, call.requests),
             entry_.begin);
 }
 

@@ -3,10 +3,12 @@
 #ifndef FACET_RPC_COORDINATOR_REQUEST_KEY_H_
 #define FACET_RPC_COORDINATOR_REQUEST_KEY_H_
 
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 
 namespace facet {
@@ -15,6 +17,8 @@ struct RequestKey {
   std::string owner;  // the name of the caller's API key; empty: there are none
   std::string key;
   std::string body;  // RequestDigest() of all that is asked for
+  // When it was first asked for; unset: now.
+  std::optional<absl::Time> begun = {};
 };
 
 // Errors: INVALID_ARGUMENT, naming `field`, unless `key` is 1 to 255 visible

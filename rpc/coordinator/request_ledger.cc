@@ -159,7 +159,7 @@ absl::StatusOr<RequestLedger::EntryPtr> RequestLedger::FindOrAdd(
                          "are kept; try again later, or without a key")),
         absl::Seconds(1));
   }
-  const EntryPtr entry = Add(key, absl::Now(), requests);
+  const EntryPtr entry = Add(key, requests);
   if (options_.journal != nullptr) {
     entry->journal_id = options_.journal->Begin(
         JournalBegin(front_door_->model().name, key, entry->begun, requests));
@@ -168,12 +168,11 @@ absl::StatusOr<RequestLedger::EntryPtr> RequestLedger::FindOrAdd(
 }
 
 RequestLedger::EntryPtr RequestLedger::Add(
-    const RequestKey& key, absl::Time begun,
-    const std::vector<GenerateRequest>& requests) {
+    const RequestKey& key, const std::vector<GenerateRequest>& requests) {
   auto entry = std::make_shared<Entry>();
   entry->key = key;
-  entry->begun = begun;
   entry->since = absl::Now();
+  entry->begun = key.begun.value_or(entry->since);
   for (const GenerateRequest& request : requests) {
     entry->requests.emplace_back(request.n);
   }
@@ -193,7 +192,7 @@ void RequestLedger::Restore(
     EntryPtr entry;
     if (status.ok()) {
       const std::lock_guard<std::mutex> lock(mutex_);
-      entry = Add(call->key, call->begun, call->requests);
+      entry = Add(call->key, call->requests);
       entry->journal_id = from.id;
       for (auto& [request, event] : call->told) {
         Note(entry.get(), request, &event, /*write=*/false);

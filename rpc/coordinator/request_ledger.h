@@ -111,7 +111,7 @@ class RequestLedger {
   absl::StatusOr<EntryPtr> FindOrAdd(
       const RequestKey& key, const std::vector<GenerateRequest>& requests,
       bool* found);
-  EntryPtr Add(const RequestKey& key, absl::Time begun,
+  EntryPtr Add(const RequestKey& key,
                const std::vector<GenerateRequest>& requests);
   std::shared_ptr<Listener> Listen(const EntryPtr& entry, OnRunEvent on_event,
                                    Listeners* told);

@@ -104,9 +104,9 @@ void ApiCall::SetPass(std::shared_ptr<const DoorPass> pass) {
   record_.key = pass_->key_name();
 }
 
-void ApiCall::SetKey(RequestKey key, absl::Time begun) {
+void ApiCall::SetKey(RequestKey key) {
+  created_ = key.begun.value_or(arrival_);
   key_ = std::move(key);
-  created_ = begun;
 }
 
 std::string ApiCall::NewId(absl::string_view prefix) {

@@ -47,9 +47,9 @@ class ApiCall {
   void SetPass(std::shared_ptr<const DoorPass> pass);
   const std::shared_ptr<const DoorPass>& pass() const { return pass_; }
 
-  // The request's own key, and when it was first asked for: before the answer
-  // begins. Ids in the answer then follow from the key.
-  void SetKey(RequestKey key, absl::Time begun);
+  // The request's own key: before the answer begins. Ids in it then follow from
+  // the key, and it was created when the request was first asked for.
+  void SetKey(RequestKey key);
   const RequestKey* key() const { return key_.has_value() ? &*key_ : nullptr; }
   // The answer is one that was begun for an earlier call, and says so.
   void SetAgain() { again_ = true; }

@@ -158,8 +158,8 @@ class GatewayImpl : public Gateway {
     FACET_RETURN_IF_ERROR(CheckRequestKey(key.key, "Idempotency-Key"));
     if (call.pass() != nullptr) key.owner = call.pass()->key_name();
     key.body = RequestDigest({request.path, request.body});
-    const absl::Time begun = ledger_->Begun(key);
-    call.SetKey(std::move(key), begun);
+    key.begun = ledger_->Begun(key);
+    call.SetKey(std::move(key));
     return absl::OkStatus();
   }
 
