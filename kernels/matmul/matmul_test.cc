@@ -153,7 +153,7 @@ INSTANTIATE_TEST_SUITE_P(AllVariants, MatmulTest,
                          });
 
 TEST(MatmulDispatchTest, GatedProductsAreTheirPartsOneAfterAnother) {
-  for (const auto [m, bf16_inputs] : {std::pair<int64_t, bool>{1, false},
+  for (const auto& [m, bf16_inputs] : {std::pair<int64_t, bool>{1, false},
                                       {5, false},
                                       {64, false},
                                       {200, false},

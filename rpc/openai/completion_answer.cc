@@ -59,7 +59,7 @@ class CompletionAnswer : public AnswerWriter {
       }
       usage_.prompt_tokens += static_cast<int64_t>(prompt.ids.size());
       prompts_.push_back(std::move(prompt));
-      for (int j = 0; j < n_; ++j) {
+      for (size_t j = 0; j < n_; ++j) {
         choices_.emplace_back(
             AnswerReader(tokenizer, prepared[i], /*calls=*/false),
             CompletionLogprobs(tokenizer, names_,
