@@ -218,6 +218,15 @@ __global__ void __launch_bounds__(kThreads)
     }
     __syncthreads();
     const bool first = split == rows.item.split_begin;
+    RowMerge merge[R];
+#pragma unroll
+    for (int r = 0; r < R; ++r) {
+      if (first) {
+        state[r] = {m[r], l[r]};
+      } else {
+        merge[r] = MergeRow(state[r], {m[r], l[r]});
+      }
+    }
 #pragma unroll
     for (int i = 0; i < D; ++i) {
       const int d = static_cast<int>(threadIdx.x) + i * kThreads;
@@ -226,17 +235,7 @@ __global__ void __launch_bounds__(kThreads)
       Values<T, R>(args, rows, keys, split, weights, rescale, d, o);
 #pragma unroll
       for (int r = 0; r < R; ++r) {
-        RowState merged = state[r];
-        total[i][r] =
-            first ? o[r] : MergeRow(merged, {m[r], l[r]}, total[i][r], o[r]);
-      }
-    }
-#pragma unroll
-    for (int r = 0; r < R; ++r) {
-      if (first) {
-        state[r] = {m[r], l[r]};
-      } else {
-        MergeRow(state[r], {m[r], l[r]}, 0.0f, 0.0f);
+        total[i][r] = first ? o[r] : merge[r](total[i][r], o[r]);
       }
     }
   }
@@ -280,7 +279,7 @@ __global__ void MergeKernel(AttentionContext context) {
       float o = first[2 + d];
       for (int s = 1; s < merge.count; ++s) {
         const float* next = context.StateOf(rows.item.state + s, r);
-        o = MergeRow(total, {next[0], next[1]}, o, next[2 + d]);
+        o = MergeRow(total, {next[0], next[1]})(o, next[2 + d]);
       }
       y[d] = o * (1.0f / total.l);
     }

@@ -63,21 +63,30 @@ __device__ inline int64_t KeyElement(const AttentionArgs& args,
   return KvElement(args, page, rows.item.kv_head, position % args.page_tokens);
 }
 
-// Adds a later split to a row's state; `o` is one of its dimensions. m and l
-// change for the caller to keep.
 struct RowState {
   float m = 0;
   float l = 0;
 };
-__device__ inline float MergeRow(RowState& total, RowState next, float o,
-                                 float next_o) {
-  if (next.l == 0) return o;
+
+// How a later split is added to a row, the same for each of its dimensions.
+struct RowMerge {
+  bool sees = false;  // the split has keys of the row
+  float a = 0, b = 0;
+
+  __device__ float operator()(float o, float next_o) const {
+    return sees ? fmaf(o, a, next_o * b) : o;
+  }
+};
+
+// Adds a later split to a row's state.
+__device__ inline RowMerge MergeRow(RowState& total, RowState next) {
+  if (next.l == 0) return {};
   const float m = total.m < next.m ? next.m : total.m;
   const float a = total.l == 0 ? 0.0f : Exp(total.m - m);
   const float b = Exp(next.m - m);
   total.l = fmaf(total.l, a, next.l * b);
   total.m = m;
-  return fmaf(o, a, next_o * b);
+  return {true, a, b};
 }
 
 }  // namespace FACET_CUDA

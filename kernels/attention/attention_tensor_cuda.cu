@@ -252,6 +252,14 @@ __global__ void __launch_bounds__(kThreads)
                        ? args.y + rows.element(args, rows.sequence.y_offset,
                                                args.y_stride, row)
                        : context.StateOf(rows.item.state, row) + 2;
+        RowState total = {total_m[row], total_l[row]};
+        RowMerge merge;
+        if (first) {
+          total = {m[row], l[row]};
+        } else {
+          merge = MergeRow(total, {m[row], l[row]});
+        }
+        const float scale = last && rows.item.state < 0 ? 1.0f / total.l : 1.0f;
 #pragma unroll
         for (int n = 0; n < kDim / 32; ++n) {
 #pragma unroll
@@ -259,15 +267,9 @@ __global__ void __launch_bounds__(kThreads)
             float& to = y[warp_dim + 8 * n + i];
             // A sum that came to -0 is told from one without terms by nobody.
             float value = o[tile][n][2 * half + i] + 0.0f;
-            RowState total = {total_m[row], total_l[row]};
             // What earlier splits came to waits in y.
-            if (first) {
-              total = {m[row], l[row]};
-            } else {
-              value = MergeRow(total, {m[row], l[row]}, to, value);
-            }
-            if (last && rows.item.state < 0) value *= 1.0f / total.l;
-            to = value;
+            if (!first) value = merge(to, value);
+            to = value * scale;
           }
         }
       }
@@ -278,7 +280,7 @@ __global__ void __launch_bounds__(kThreads)
       if (first) {
         total = {m[row], l[row]};
       } else {
-        MergeRow(total, {m[row], l[row]}, 0.0f, 0.0f);
+        MergeRow(total, {m[row], l[row]});
       }
       total_m[row] = total.m;
       total_l[row] = total.l;
