@@ -15,6 +15,7 @@
 #include "gtest/gtest.h"
 #include "rpc/client/client.h"
 #include "rpc/client/local_client.h"
+#include "rpc/coordinator/testing/fake_text_model.h"
 #include "rpc/proto/inference.grpc.pb.h"
 #include "runtime/executor/fake_executor.h"
 
@@ -26,17 +27,7 @@ constexpr int64_t kContext = 12000;
 class InferenceServerTest : public testing::Test {
  protected:
   void Start(size_t max_unread_bytes = 1 << 20) {
-    auto tokenizer = Tokenizer::Load("tests/testdata/tokenizer");
-    ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
-    model_.name = "fake";
-    model_.tokenizer = *std::move(tokenizer);
-    model_.config.vocab_size = model_.tokenizer->vocab_size();
-    model_.config.sliding_window = 12;
-    model_.config.max_position_embeddings = kContext;
-    FakeExecutorOptions fake;
-    fake.pools = {.page_tokens = 16, .sliding_pages = 200, .global_pages = 800};
-    fake.vocab_size = model_.config.vocab_size;
-    fake.sliding_window = model_.config.sliding_window;
+    FakeExecutorOptions fake = FakeExecutorFor(model_, 200, 800);
     fake.before_step = [this](const StepPlan&) {
       std::unique_lock<std::mutex> lock(mutex_);
       steps_changed_.wait(lock, [this] { return steps_allowed_ > 0; });
@@ -110,7 +101,7 @@ class InferenceServerTest : public testing::Test {
   std::condition_variable steps_changed_;
   int steps_allowed_ = 1 << 30;
   int steps_done_ = 0;
-  TextModel model_{"", {}, nullptr, {}, {}, absl::NotFoundError("no template")};
+  TextModel model_ = FakeTextModel(kContext);
   std::unique_ptr<FakeExecutor> executor_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<FrontDoor> front_door_;

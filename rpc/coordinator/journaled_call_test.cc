@@ -5,6 +5,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "rpc/convert/text_convert.h"
+#include "rpc/coordinator/testing/fake_text_model.h"
 #include "rpc/proto/inference.pb.h"
 #include "runtime/executor/fake_executor.h"
 
@@ -16,17 +17,7 @@ using testing::ElementsAre;
 class JournaledCallTest : public testing::Test {
  protected:
   JournaledCallTest() {
-    auto tokenizer = Tokenizer::Load("tests/testdata/tokenizer");
-    EXPECT_TRUE(tokenizer.ok()) << tokenizer.status();
-    model_.name = "fake";
-    model_.tokenizer = *std::move(tokenizer);
-    model_.config.vocab_size = model_.tokenizer->vocab_size();
-    model_.config.sliding_window = 12;
-    model_.config.max_position_embeddings = 2000;
-    FakeExecutorOptions fake;
-    fake.pools = {.page_tokens = 16, .sliding_pages = 20, .global_pages = 80};
-    fake.vocab_size = model_.config.vocab_size;
-    fake.sliding_window = model_.config.sliding_window;
+    FakeExecutorOptions fake = FakeExecutorFor(model_, 20, 80);
     executor_ = std::make_unique<FakeExecutor>(fake);
     engine_ = Engine::Create(executor_.get(), &model_.config,
                              model_.tokenizer.get(), EngineLimits());
@@ -62,7 +53,7 @@ class JournaledCallTest : public testing::Test {
     return call.ok() ? *std::move(call) : JournaledCall();
   }
 
-  TextModel model_{"", {}, nullptr, {}, {}, absl::NotFoundError("no template")};
+  TextModel model_ = FakeTextModel(2000);
   std::unique_ptr<FakeExecutor> executor_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<FrontDoor> front_door_;

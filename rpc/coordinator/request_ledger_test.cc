@@ -8,6 +8,7 @@
 #include "absl/time/clock.h"
 #include "gtest/gtest.h"
 #include "rpc/coordinator/retry_after.h"
+#include "rpc/coordinator/testing/fake_text_model.h"
 #include "runtime/executor/fake_executor.h"
 
 namespace facet {
@@ -72,17 +73,7 @@ class Caller {
 class RequestLedgerTest : public testing::Test {
  protected:
   RequestLedgerTest() {
-    auto tokenizer = Tokenizer::Load("tests/testdata/tokenizer");
-    EXPECT_TRUE(tokenizer.ok()) << tokenizer.status();
-    model_.name = "fake";
-    model_.tokenizer = *std::move(tokenizer);
-    model_.config.vocab_size = model_.tokenizer->vocab_size();
-    model_.config.sliding_window = 12;
-    model_.config.max_position_embeddings = 2000;
-    FakeExecutorOptions fake;
-    fake.pools = {.page_tokens = 16, .sliding_pages = 200, .global_pages = 800};
-    fake.vocab_size = model_.config.vocab_size;
-    fake.sliding_window = model_.config.sliding_window;
+    FakeExecutorOptions fake = FakeExecutorFor(model_, 200, 800);
     fake.before_step = [this](const StepPlan&) {
       std::unique_lock<std::mutex> lock(mutex_);
       steps_changed_.wait(lock, [this] { return steps_allowed_ > 0; });
@@ -162,7 +153,7 @@ class RequestLedgerTest : public testing::Test {
   std::condition_variable steps_changed_;
   int steps_allowed_ = 1 << 30;
   int steps_ = 0;
-  TextModel model_{"", {}, nullptr, {}, {}, absl::NotFoundError("no template")};
+  TextModel model_ = FakeTextModel(2000);
   std::unique_ptr<FakeExecutor> executor_;
   std::unique_ptr<Engine> engine_;
   std::unique_ptr<FrontDoor> front_door_;
