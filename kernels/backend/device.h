@@ -16,6 +16,7 @@
 namespace facet {
 
 // The largest step that a backend has to take; it reserves its own memory once.
+// And whether the user prefers speed.
 struct BackendLimits {
   int64_t tokens = 0;
   int head_dim = 0;  // the widest
@@ -27,6 +28,9 @@ struct BackendLimits {
   // Of a rank that computes logits: rows at a time, and tokens of its own.
   int64_t logit_rows = 0;
   int64_t vocab = 0;
+  // A vendor's products may take the place of Facet's where they are faster,
+  // though their bits depend on the number of rows (--numerics=fast).
+  bool fast = false;
 };
 
 // Numbered places in a line of operations, for a thread that watches whether a

@@ -18,6 +18,7 @@ std::string ClusterJson(Cluster& cluster, const ModelInfo& info,
   json["pp"] = plan.pp_size();
   json["tp"] = plan.tp_size();
   json["ep"] = plan.ep_size();
+  json["numerics"] = NumericsName(numerics);
   json["page_tokens"] = pools.page_tokens;
   json["kv_tokens"] = {
       {"sliding", int64_t{pools.sliding_pages} * pools.page_tokens},

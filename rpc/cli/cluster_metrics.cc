@@ -17,8 +17,7 @@ std::unique_ptr<ServingMetrics> MakeClusterMetrics(
   metrics_options.world_size = plan.world_size();
   metrics_options.vllm_names = options.vllm_names;
   metrics_options.version = kVersion;
-  metrics_options.numerics =
-      options.numerics.activations == Activations::kF32 ? "f32" : "bf16";
+  metrics_options.numerics = NumericsName(options.numerics);
   metrics_options.page_tokens = pools.page_tokens;
   metrics_options.global_pages = pools.global_pages;
   metrics_options.kv_format = f32_pages ? "f32" : "bf16";

@@ -51,13 +51,35 @@ int MostExpertGroups(const ModelConfig& model, int tp_size) {
   return 1;
 }
 
+// `first` or `second`, by which of two words `value` is.
 template <typename T>
-absl::StatusOr<T> OneOf(const char* flag, const std::string& value, T f32,
-                        T bf16) {
-  if (value == "f32") return f32;
-  if (value == "bf16") return bf16;
-  return absl::InvalidArgumentError(
-      absl::StrCat(flag, ": \"", value, "\", expected f32 or bf16"));
+absl::StatusOr<T> OneOf(const char* flag, const std::string& value,
+                        const char* first_word, T first,
+                        const char* second_word, T second) {
+  if (value == first_word) return first;
+  if (value == second_word) return second;
+  return absl::InvalidArgumentError(absl::StrCat(
+      flag, ": \"", value, "\", expected ", first_word, " or ", second_word));
+}
+
+absl::StatusOr<NumericsOptions> ParseNumerics(const ModelFlags& flags) {
+  NumericsOptions numerics;
+  FACET_ASSIGN_OR_RETURN(numerics.fast, OneOf("--numerics", flags.numerics,
+                                              "exact", false, "fast", true));
+  FACET_ASSIGN_OR_RETURN(
+      numerics.activations,
+      OneOf("--activations",
+            flags.activations.value_or(numerics.fast ? "bf16" : "f32"), "f32",
+            Activations::kF32, "bf16", Activations::kBF16));
+  FACET_ASSIGN_OR_RETURN(numerics.kv_format,
+                         OneOf("--kv-format", flags.kv_format, "f32",
+                               KvFormat::kF32, "bf16", KvFormat::kBF16));
+  if (numerics.fast && numerics.activations == Activations::kF32) {
+    return absl::InvalidArgumentError(
+        "--numerics=fast rounds what --activations=f32 keeps: give "
+        "--numerics=fast alone for speed, or --activations=f32 alone for f32");
+  }
+  return numerics;
 }
 
 }  // namespace
@@ -160,9 +182,15 @@ void AddModelFlags(CLI::App* app, ModelFlags* flags, bool required) {
   app->add_option("--page-tokens", flags->page_tokens, "Tokens of a K/V page")
       ->capture_default_str()
       ->group(group);
-  app->add_option("--activations", flags->activations,
-                  "Inputs of matrix products: f32, or bf16 for speed")
+  app->add_option("--numerics", flags->numerics,
+                  "exact: the same bits for every batch, chunk and sharding; "
+                  "fast: speed instead, with rounded inputs and, on GPUs, a "
+                  "vendor's products and sums (docs/numerics.md)")
       ->capture_default_str()
+      ->group(group);
+  app->add_option("--activations", flags->activations,
+                  "Inputs of matrix products: f32, or bf16 for speed; default: "
+                  "f32, with --numerics=fast bf16")
       ->group(group);
   app->add_option("--kv-format", flags->kv_format, "K/V pages: f32 or bf16")
       ->capture_default_str()
@@ -193,12 +221,7 @@ absl::StatusOr<ClusterOptions> MakeClusterOptions(const ModelFlags& flags) {
   options.page_tokens = flags.page_tokens;
   options.chunk_tokens = flags.chunk;
   options.check_weights = flags.check_weights;
-  FACET_ASSIGN_OR_RETURN(options.numerics.activations,
-                         OneOf("--activations", flags.activations,
-                               Activations::kF32, Activations::kBF16));
-  FACET_ASSIGN_OR_RETURN(
-      options.numerics.kv_format,
-      OneOf("--kv-format", flags.kv_format, KvFormat::kF32, KvFormat::kBF16));
+  FACET_ASSIGN_OR_RETURN(options.numerics, ParseNumerics(flags));
 
   std::error_code error;
   if (!std::filesystem::is_directory(flags.model, error)) {

@@ -41,7 +41,8 @@ struct ModelFlags {
   int threads = 0;
   std::string device = "cpu";
   std::string kv_memory = "1G";
-  std::string activations = "f32";
+  std::string numerics = "exact";
+  std::optional<std::string> activations = {};
   std::string kv_format = "f32";
   bool check_weights = false;
   std::string chat_format = "auto";

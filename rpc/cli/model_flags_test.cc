@@ -61,5 +61,52 @@ TEST(ModelFlagsTest, DevicesThatAreNoneAreRefused) {
   EXPECT_NE(status.message().find("--device"), absl::string_view::npos);
 }
 
+class NumericsFlagsTest : public testing::Test {
+ protected:
+  NumericsFlagsTest() { flags_.model = "tests/testdata/golden/dense-tiny"; }
+  NumericsOptions Numerics() {
+    const auto options = MakeClusterOptions(flags_);
+    EXPECT_TRUE(options.ok()) << options.status();
+    return options.ok() ? options->numerics : NumericsOptions();
+  }
+
+  ModelFlags flags_;
+};
+
+TEST_F(NumericsFlagsTest, NothingAskedForIsExactAndUnrounded) {
+  EXPECT_EQ(Numerics(), NumericsOptions());
+  EXPECT_EQ(NumericsName(Numerics()), "f32");
+}
+
+TEST_F(NumericsFlagsTest, FastRoundsInputsAndExactKeepsWhatIsAskedFor) {
+  flags_.numerics = "fast";
+  EXPECT_TRUE(Numerics().fast);
+  EXPECT_EQ(Numerics().activations, Activations::kBF16);
+  flags_.activations = "bf16";
+  EXPECT_TRUE(Numerics().fast);
+  EXPECT_EQ(NumericsName(Numerics()), "fast");
+  flags_.numerics = "exact";
+  EXPECT_FALSE(Numerics().fast);
+  EXPECT_EQ(NumericsName(Numerics()), "bf16");
+}
+
+TEST_F(NumericsFlagsTest, AContradictionIsRefusedWithWhatToType) {
+  flags_.numerics = "fast";
+  flags_.activations = "f32";
+  const absl::Status status = MakeClusterOptions(flags_).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(status.message().find("--numerics=fast alone"),
+            absl::string_view::npos);
+  EXPECT_NE(status.message().find("--activations=f32 alone"),
+            absl::string_view::npos);
+}
+
+TEST_F(NumericsFlagsTest, OtherWordsAreRefusedWithTheTwoThatAreKnown) {
+  flags_.numerics = "quick";
+  const std::string message(MakeClusterOptions(flags_).status().message());
+  EXPECT_NE(message.find("--numerics"), std::string::npos) << message;
+  EXPECT_NE(message.find("exact or fast"), std::string::npos) << message;
+}
+
 }  // namespace
 }  // namespace facet

@@ -117,7 +117,8 @@ class StopRequest {
   bool asked_ = false;
 };
 
-void PrintScreen(const ServeFlags& flags, EmbeddedModel* model) {
+void PrintScreen(const ServeFlags& flags, const NumericsOptions& numerics,
+                 EmbeddedModel* model) {
   const ShardPlan& plan = model->cluster().plan();
   const ModelConfig& config = model->cluster().model();
   const KvPoolSizes pools = model->cluster().executor().pools();
@@ -140,6 +141,7 @@ void PrintScreen(const ServeFlags& flags, EmbeddedModel* model) {
   line("plan",
        absl::StrFormat("%d workers = pp %d x tp %d, ep %d", plan.world_size(),
                        plan.pp_size(), plan.tp_size(), plan.ep_size()));
+  line("numerics", DescribeNumerics(numerics));
   line("K/V", absl::StrFormat("%s, %s on each worker", flags.model.kv_format,
                               flags.model.kv_memory));
   line("", absl::StrFormat("global layers   %s per token, %d tokens fit",
@@ -399,7 +401,7 @@ absl::Status Serve(ServeFlags flags) {
       const auto server,
       InferenceServer::Start(flags.grpc, &model->front_door(), service, tls));
   if (http != nullptr) http->Serve(model.get());
-  PrintScreen(flags, model.get());
+  PrintScreen(flags, options.cluster.numerics, model.get());
   stop.BeginServing();
   std::printf("ready http=%s grpc=%s\n",
               http == nullptr ? "off" : http->address().c_str(),

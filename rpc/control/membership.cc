@@ -30,10 +30,7 @@ bool BlamesPeers(absl::StatusCode code) {
 const std::string* ModeName(const WorkerRegistration& registration,
                             const NumericsOptions& numerics) {
   for (const NumericsCapability& capability : registration.modes) {
-    if (capability.numerics.activations == numerics.activations &&
-        capability.numerics.kv_format == numerics.kv_format) {
-      return &capability.mode;
-    }
+    if (capability.numerics == numerics) return &capability.mode;
   }
   return nullptr;
 }
@@ -57,7 +54,8 @@ absl::Status Membership::CheckBuildAndMode(
   if (mode == nullptr) {
     return absl::FailedPreconditionError(absl::StrCat(
         "worker on ", registration.hostname, " (", registration.isa,
-        ") cannot run the numerics mode this cluster runs"));
+        ") cannot run the numerics mode this cluster runs, ",
+        NumericsName(options_.numerics)));
   }
   for (const Member& member : members_) {
     if (member.phase == Phase::kAbsent) continue;

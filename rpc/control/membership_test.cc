@@ -124,6 +124,33 @@ TEST_F(MembershipTest, RefusalSaysWhatWasExpectedAndFound) {
               HasSubstr("expected m1 as on alpha, found m2"));
 }
 
+// Who runs which mode depends on what the cluster asks for.
+TEST_F(MembershipTest, WorkersThatAgreeInF32MayDifferInFastNumerics) {
+  NumericsOptions fast;
+  fast.activations = Activations::kBF16;
+  fast.fast = true;
+  WorkerRegistration gpu = Worker("t", "alpha");
+  gpu.modes.push_back({fast, "fast-cuda"});
+  WorkerRegistration cpu = Worker("t", "beta");
+  cpu.modes.push_back({fast, "bf16-dot"});
+  auto link = std::make_shared<FakeLink>();
+
+  Membership exact(Options({"t", "t"}));
+  EXPECT_TRUE(exact.OnRegister(gpu, link).ok());
+  EXPECT_TRUE(exact.OnRegister(cpu, link).ok());
+
+  MembershipOptions options = Options({"t", "t", "t"});
+  options.numerics = fast;
+  Membership members(std::move(options));
+  EXPECT_TRUE(members.OnRegister(gpu, link).ok());
+  EXPECT_THAT(std::string(members.OnRegister(cpu, link).status().message()),
+              HasSubstr("expected fast-cuda as on alpha, found bf16-dot"));
+  // One that never heard of it.
+  EXPECT_THAT(
+      std::string(members.OnRegister(Worker("t"), link).status().message()),
+      HasSubstr("cannot run the numerics mode this cluster runs, fast"));
+}
+
 TEST_F(MembershipTest, APlaceIsFreeAgainWhenItsWorkerLeavesBeforeTheStart) {
   Membership members(Options({"t"}));
   auto link = std::make_shared<FakeLink>();

@@ -32,6 +32,7 @@ v1::Numerics Wire(const NumericsOptions& options) {
   proto.set_kv_format(options.kv_format == KvFormat::kF32
                           ? v1::Numerics::KV_FORMAT_F32
                           : v1::Numerics::KV_FORMAT_BF16);
+  proto.set_fast(options.fast);
   return proto;
 }
 
@@ -59,6 +60,10 @@ absl::StatusOr<NumericsOptions> Parse(const v1::Numerics& proto) {
       return CheckField(false, "numerics.kv_format", proto.kv_format(),
                         "1 (f32) or 2 (bf16)");
   }
+  options.fast = proto.fast();
+  FACET_RETURN_IF_ERROR(
+      CheckField(!options.fast || options.activations == Activations::kBF16,
+                 "numerics.fast", 1, "false, or activations of 2 (bf16)"));
   return options;
 }
 

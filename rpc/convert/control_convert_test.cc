@@ -40,8 +40,11 @@ class Random {
         [&] { return PageId{static_cast<int32_t>(Int(0, 1 << 20))}; });
   }
   NumericsOptions Numerics() {
-    return {Int(0, 1) ? Activations::kF32 : Activations::kBF16,
-            Int(0, 1) ? KvFormat::kF32 : KvFormat::kBF16};
+    NumericsOptions numerics = {
+        Int(0, 1) ? Activations::kF32 : Activations::kBF16,
+        Int(0, 1) ? KvFormat::kF32 : KvFormat::kBF16};
+    numerics.fast = numerics.activations == Activations::kBF16 && Int(0, 1);
+    return numerics;
   }
 
  private:
@@ -398,10 +401,7 @@ TEST(ControlConvertTest, RegistrationsCrossTheWireUnchanged) {
     ASSERT_EQ(out.modes.size(), in.modes.size());
     for (size_t i = 0; i < in.modes.size(); ++i) {
       EXPECT_EQ(out.modes[i].mode, in.modes[i].mode);
-      EXPECT_EQ(out.modes[i].numerics.activations,
-                in.modes[i].numerics.activations);
-      EXPECT_EQ(out.modes[i].numerics.kv_format,
-                in.modes[i].numerics.kv_format);
+      EXPECT_EQ(out.modes[i].numerics, in.modes[i].numerics);
     }
     EXPECT_EQ(out.hostname, in.hostname);
     EXPECT_EQ(out.endpoint.host_id, in.endpoint.host_id);
@@ -433,8 +433,7 @@ TEST(ControlConvertTest, AssignmentsCrossTheWireUnchanged) {
     }
     EXPECT_EQ(out.world_key, in.world_key);
     EXPECT_EQ(out.epoch, in.epoch);
-    EXPECT_EQ(out.numerics.activations, in.numerics.activations);
-    EXPECT_EQ(out.numerics.kv_format, in.numerics.kv_format);
+    EXPECT_EQ(out.numerics, in.numerics);
     EXPECT_EQ(out.pools.page_tokens, in.pools.page_tokens);
     EXPECT_EQ(out.pools.sliding_pages, in.pools.sliding_pages);
     EXPECT_EQ(out.pools.global_pages, in.pools.global_pages);
@@ -645,6 +644,11 @@ TEST(ControlConvertTest, RefusalOfAnAssignmentNamesTheField) {
       {[](auto& a) { a.clear_endpoints(); }, "endpoints"},
       {[](auto& a) { a.set_rank(1000); }, "rank"},
       {[](auto& a) { a.clear_numerics(); }, "numerics.activations"},
+      {[](auto& a) {
+         a.mutable_numerics()->set_activations(v1::Numerics::ACTIVATIONS_F32);
+         a.mutable_numerics()->set_fast(true);
+       },
+       "numerics.fast"},
       {[](auto& a) { a.set_page_tokens(0); }, "page_tokens"},
       {[](auto& a) { a.set_sliding_pages(-1); }, "sliding_pages"},
       {[](auto& a) { a.set_global_pages(-1); }, "global_pages"},

@@ -42,7 +42,10 @@ absl::StatusOr<WorkerRegistration> DescribeThisWorker(
   FACET_ASSIGN_OR_RETURN(out.isa, parts.isa());
   for (Activations activations : {Activations::kF32, Activations::kBF16}) {
     for (KvFormat kv_format : {KvFormat::kF32, KvFormat::kBF16}) {
-      const NumericsOptions numerics = {activations, kv_format};
+      NumericsOptions numerics = {activations, kv_format};
+      out.modes.push_back({numerics, parts.numerics_mode(numerics)});
+      if (activations == Activations::kF32) continue;
+      numerics.fast = true;
       out.modes.push_back({numerics, parts.numerics_mode(numerics)});
     }
   }

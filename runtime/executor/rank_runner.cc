@@ -199,7 +199,10 @@ class RankRunnerImpl : public RankRunner {
   }
 
   BackendLimits DeviceLimits() const {
-    return LimitsOf(config_, plan_, options_.rank, options_.max_step_tokens);
+    BackendLimits limits =
+        LimitsOf(config_, plan_, options_.rank, options_.max_step_tokens);
+    limits.fast = options_.numerics.fast;
+    return limits;
   }
 
   // The weights of a rank whose world is over, or at least its checkpoint. A
@@ -359,6 +362,7 @@ class RankRunnerImpl : public RankRunner {
 std::string NumericsMode(const NumericsOptions& options, bool on_device) {
   const bool dot = MatmulUsesBf16DotProduct();
   std::string mode = options.activations == Activations::kF32 ? "f32"
+                     : on_device && options.fast              ? "fast-cuda"
                      : on_device                              ? "bf16-tensor"
                      : dot                                    ? "bf16-dot"
                                                               : "bf16-fma";

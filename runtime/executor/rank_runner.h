@@ -41,8 +41,10 @@ struct RankOptions {
 };
 
 // The named numerics mode of this machine under `options`, or of a device in
-// it: ranks with equal names compute equal bits. "f32" on every machine; with
-// bf16 activations the name tells whether a dot-product instruction takes part.
+// it: ranks with equal names compute equal bits, or in "fast-cuda" may share a
+// cluster although none are promised. "f32" on every machine; with bf16
+// activations the name tells whether a dot-product instruction takes part, on
+// processors in fast mode too.
 std::string NumericsMode(const NumericsOptions& options, bool on_device);
 
 class RankRunner {

@@ -92,6 +92,10 @@ class BadInput(Files):
         self.refused(2, ["--max-tokens"], *prompt, "--max-tokens=ten")
         self.refused(2, ["--kv-memory", "512M"], *prompt, "--kv-memory=much")
         self.refused(2, ["--activations"], *prompt, "--activations=f16")
+        self.refused(2, ["--numerics", "exact or fast"], *prompt,
+                     "--numerics=quick")
+        self.refused(2, ["--numerics=fast alone"], *prompt, "--numerics=fast",
+                     "--activations=f32")
         self.refused(2, ["--device", "cpu"], *prompt, "--device=cuda")
         self.refused(2, ["--chunk"], *prompt, "--chunk=0")
         self.refused(2, ["--page-tokens", "32"], *prompt, "--page-tokens=16")
@@ -322,6 +326,35 @@ class Answers(Files):
                         for a, b in zip(written[f"logits.{i}"][1], expected))
             self.assertLess(worst, 1e-3)
 
+    def test_fast_numerics_are_rounded_inputs_on_processors_and_are_told(self):
+        written = []
+        for name, flag in (("rounded", "--activations=bf16"),
+                           ("fast", "--numerics=fast")):
+            path = self.path(name)
+            done = facet("logits", "--model", DENSE, "--tokens", self.tokens,
+                         "--out", path, flag)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            with open(path, "rb") as file:
+                written.append(file.read())
+        self.assertEqual(written[0], written[1])
+        server = subprocess.Popen(
+            [FACET, "serve", "--model", DENSE, "--workers=2",
+             "--numerics=fast", "--http=127.0.0.1:0", "--grpc=127.0.0.1:0",
+             "--control=127.0.0.1:0", "--grace=1s"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        try:
+            self.assertTrue(select.select([server.stdout], [], [], TIMEOUT)[0])
+            http = server.stdout.readline().decode().split("http=")[1].split()[0]
+            with urllib.request.urlopen(f"http://{http}/metrics",
+                                        timeout=TIMEOUT) as answer:
+                self.assertIn(b'numerics="fast"', answer.read())
+            server.send_signal(signal.SIGTERM)
+            _, errors = server.communicate(timeout=TIMEOUT)
+            self.assertEqual(server.returncode, 0, errors)
+            self.assertRegex(errors, rb"numerics +fast: .*may depend on batch")
+        finally:
+            server.kill()
+
     def test_a_server_answers_as_the_model_itself_and_drains_on_sigterm(self):
         embedded = self.generate("--model", DENSE, "--tokens", self.tokens)
         server = subprocess.Popen(
@@ -354,6 +387,7 @@ class Answers(Files):
             server.send_signal(signal.SIGTERM)
             _, errors = server.communicate(timeout=TIMEOUT)
             self.assertEqual(server.returncode, 0, errors)
+            self.assertRegex(errors, rb"numerics +exact: .*the same bits")
         finally:
             server.kill()
 

@@ -174,6 +174,7 @@ void AddSetting(const BenchOptions& options, BenchReport* report) {
        absl::StrCat(plan.tp_size * plan.pp_size, " (tp ", plan.tp_size, ", pp ",
                     plan.pp_size, ", ep ", plan.ep_size, ")")},
       {"threads", absl::StrCat(ThreadsInUse(options), " in all")},
+      {"numerics", cluster.numerics.fast ? "fast" : "exact"},
       {"activations",
        cluster.numerics.activations == Activations::kF32 ? "f32" : "bf16"},
       {"kv_format",
