@@ -39,6 +39,7 @@ absl::StatusOr<const NcclApi*> Load() {
   api.CommDeregister = reinterpret_cast<decltype(api.CommDeregister)>(
       dlsym(library, "ncclCommDeregister"));
   find("ncclAllGather", &api.AllGather);
+  find("ncclAllReduce", &api.AllReduce);
   find("ncclBroadcast", &api.Broadcast);
   find("ncclSend", &api.Send);
   find("ncclRecv", &api.Recv);

@@ -41,6 +41,7 @@ inline constexpr int kNcclSuccess = 0;
 inline constexpr int kNcclInProgress = 7;
 inline constexpr int kNcclUint8 = 1;
 inline constexpr int kNcclFloat32 = 7;
+inline constexpr int kNcclSum = 0;
 
 using NcclComm = struct ncclComm*;
 
@@ -57,6 +58,8 @@ struct NcclApi {
   int (*CommDeregister)(NcclComm comm, void* handle);
   int (*AllGather)(const void* block, void* all, size_t count, int type,
                    NcclComm comm, void* stream);
+  int (*AllReduce)(const void* from, void* to, size_t count, int type,
+                   int operation, NcclComm comm, void* stream);
   int (*Broadcast)(const void* from, void* to, size_t count, int type, int root,
                    NcclComm comm, void* stream);
   int (*Send)(const void* from, size_t count, int type, int peer, NcclComm comm,

@@ -105,6 +105,13 @@ class NcclCommunicatorImpl : public NcclCommunicator {
   absl::Status AllReduceSum(absl::Span<float> values) override {
     const int64_t count = static_cast<int64_t>(values.size());
     FACET_CHECK(count <= options_.most_floats);
+    if (options_.nccl_sums) {
+      return Call(
+          "all-reduce by NCCL", count * sizeof(float), -1, [&](void* stream) {
+            return api_.AllReduce(values.data(), values.data(), count,
+                                  kNcclFloat32, kNcclSum, comm_, stream);
+          });
+    }
     if (count > kWholeFloats) return AllReduceByParts(values);
     float* parts = static_cast<float*>(parts_.data());
     FACET_RETURN_IF_ERROR(

@@ -1,6 +1,6 @@
-// The messages of devices through NCCL. Sums are not NCCL's: blocks travel, and
-// every rank adds them along the contract's tree, so that the bits are those of
-// every other communicator.
+// The messages of devices through NCCL. Sums are not NCCL's, unless the user
+// prefers speed: blocks travel, and every rank adds them along the contract's
+// tree, so that the bits are those of every other communicator.
 #ifndef FACET_RUNTIME_COMM_NCCL_COMMUNICATOR_H_
 #define FACET_RUNTIME_COMM_NCCL_COMMUNICATOR_H_
 
@@ -26,6 +26,9 @@ struct NcclOptions {
   Backend* backend = nullptr;
   // Floats of the largest AllReduceSum().
   int64_t most_floats = 0;
+  // NCCL adds, in an order of its own that goes by the number of ranks and the
+  // size (--numerics=fast). All ranks still get the same bits.
+  bool nccl_sums = false;
   // For all ranks to arrive.
   absl::Duration connect_timeout = absl::Minutes(2);
   // For a device that has calls to finish and finishes none: of one call with

@@ -106,6 +106,23 @@ int AllGather(const void* block, void* all, size_t count, int type, NcclComm,
   return 0;
 }
 
+// Adds in an order that is no tree: rank by rank, from the last to the first.
+int AllReduce(const void* from, void* to, size_t count, int type, int operation,
+              NcclComm, void*) {
+  EXPECT_EQ(type, kNcclFloat32);
+  EXPECT_EQ(operation, kNcclSum);
+  const size_t bytes = BytesOf(count, type);
+  Note("all-reduce " + std::to_string(bytes));
+  for (int peer = 0; peer < fake_size; ++peer) Post(from, bytes, peer);
+  std::vector<float> block(count), sums(count);
+  for (int peer = fake_size - 1; peer >= 0; --peer) {
+    Take({block.data(), bytes, peer});
+    for (size_t i = 0; i < count; ++i) sums[i] += block[i];
+  }
+  std::memcpy(to, sums.data(), bytes);
+  return 0;
+}
+
 NcclApi Functions() {
   NcclApi api = {};
   api.GetVersion = [](int* version) {
@@ -155,6 +172,7 @@ NcclApi Functions() {
     return 0;
   };
   api.AllGather = AllGather;
+  api.AllReduce = AllReduce;
   api.Broadcast = [](const void*, void*, size_t, int, int, NcclComm, void*) {
     return 0;
   };
@@ -253,6 +271,7 @@ class NcclCommunicatorTest : public testing::Test {
       options.device = &device;
       options.backend = backend.get();
       options.most_floats = most_floats;
+      options.nccl_sums = nccl_sums_;
       options.connect_timeout = absl::Milliseconds(50);
       options.timeout = timeout_;
       options.host_name = "node-" + std::to_string(host.rank());
@@ -265,6 +284,7 @@ class NcclCommunicatorTest : public testing::Test {
   }
 
   FakeNccl fake_;
+  bool nccl_sums_ = false;
   // Of a device that stands still; long where none does.
   absl::Duration timeout_ = absl::Minutes(5);
   NcclApi api_ = Functions();
@@ -302,6 +322,39 @@ TEST_F(NcclCommunicatorTest, EveryRankMakesTheSameCallsInTheSameOrder) {
   EXPECT_THAT(first, testing::Contains("all-gather 40"));
   EXPECT_THAT(first, testing::Contains("group"));
   for (int rank = 1; rank < 4; ++rank) EXPECT_EQ(fake_.calls[rank], first);
+}
+
+// Whatever the size, one call and no block of ours in between.
+TEST_F(NcclCommunicatorTest, NcclAddsWhereTheUserPrefersSpeed) {
+  nccl_sums_ = true;
+  for (const int ranks : {2, 4}) {
+    for (const int64_t count : {1, 1000, 100001}) {
+      fake_.calls.clear();
+      Run(ranks, count, [&](auto nccl, Communicator& host) {
+        ASSERT_TRUE(nccl.ok()) << nccl.status();
+        const auto value = [&](int rank, int64_t i) {
+          return 1.0f / static_cast<float>(3 + i + 7 * rank);
+        };
+        std::vector<float> values(count), expected(count);
+        for (int64_t i = 0; i < count; ++i) {
+          values[i] = value(host.rank(), i);
+          for (int r = ranks - 1; r >= 0; --r) expected[i] += value(r, i);
+        }
+        const absl::Status status =
+            (*nccl)->AllReduceSum(absl::MakeSpan(values));
+        ASSERT_TRUE(status.ok()) << status;
+        EXPECT_EQ(values, expected);
+        const std::lock_guard<std::mutex> lock(fake_.mutex);
+        EXPECT_EQ(fake_.registered[host.rank()], 2);
+      });
+      for (int rank = 0; rank < ranks; ++rank) {
+        EXPECT_THAT(
+            fake_.calls[rank],
+            testing::ElementsAre("all-reduce " + std::to_string(4 * count)));
+        EXPECT_EQ(fake_.registered[rank], 0);
+      }
+    }
+  }
 }
 
 // Buffers are registered once, at the start, and given back in the end; calls
@@ -378,7 +431,15 @@ TEST_F(NcclCommunicatorTest, ARankThatNeverArrivesEndsTheWaitOfTheOthers) {
   EXPECT_EQ(fake_.aborts, 2);
 }
 
-TEST_F(NcclCommunicatorTest, AfterAnAbortEveryCallTellsTheLastOnes) {
+// Whoever adds, aborts and deadlines are the same.
+class NcclSumsTest : public NcclCommunicatorTest,
+                     public testing::WithParamInterface<bool> {
+ protected:
+  NcclSumsTest() { nccl_sums_ = GetParam(); }
+  const std::string name_ = GetParam() ? "all-reduce by NCCL" : "all-reduce";
+};
+
+TEST_P(NcclSumsTest, AfterAnAbortEveryCallTellsTheLastOnes) {
   Run(2, 8, [&](auto nccl, Communicator& host) {
     ASSERT_TRUE(nccl.ok()) << nccl.status();
     std::vector<float> values(8);
@@ -390,11 +451,11 @@ TEST_F(NcclCommunicatorTest, AfterAnAbortEveryCallTellsTheLastOnes) {
     EXPECT_THAT(std::string(status.message()),
                 testing::HasSubstr("rank 1 is gone"));
     EXPECT_THAT(std::string(status.message()),
-                testing::HasSubstr("#1 all-reduce 32 B"));
+                testing::HasSubstr("#1 " + name_ + " 32 B"));
   });
 }
 
-TEST_F(NcclCommunicatorTest, ACallThatHangsIsAbortedAndTold) {
+TEST_P(NcclSumsTest, ACallThatHangsIsAbortedAndTold) {
   timeout_ = absl::Milliseconds(50);
   Run(2, 8, [&](auto nccl, Communicator&) {
     ASSERT_TRUE(nccl.ok()) << nccl.status();
@@ -411,17 +472,22 @@ TEST_F(NcclCommunicatorTest, ACallThatHangsIsAbortedAndTold) {
     EXPECT_THAT(message, testing::HasSubstr("rank " + self + " (node-" + self +
                                             ") of 2: #"));
     EXPECT_THAT(message, testing::HasSubstr(
-                             "all-reduce 32 B has not been finished for 50ms"));
+                             name_ + " 32 B has not been finished for 50ms"));
     EXPECT_THAT(message, testing::HasSubstr("it waits for rank " + peer +
                                             " (node-" + peer + ")"));
     EXPECT_EQ((*nccl)->AllReduceSum(absl::MakeSpan(values)), status);
   });
   EXPECT_EQ(fake_.aborts, 2);
   for (int rank = 0; rank < 2; ++rank) {
-    EXPECT_THAT(fake_.dumps[rank], testing::HasSubstr("all-reduce 32 B"));
+    EXPECT_THAT(fake_.dumps[rank], testing::HasSubstr(name_ + " 32 B"));
     EXPECT_THAT(fake_.dumps[rank], testing::HasSubstr("queued"));
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(WhoAdds, NcclSumsTest, testing::Bool(),
+                         [](const auto& info) {
+                           return info.param ? "Nccl" : "Facet";
+                         });
 
 TEST_F(NcclCommunicatorTest, ACallThatNcclDoesNotTakeEndsInTheSameWay) {
   timeout_ = absl::Milliseconds(50);

@@ -21,11 +21,9 @@ absl::StatusOr<bool> AllAgree(Communicator& world, bool yes) {
 
 }  // namespace
 
-absl::StatusOr<DeviceCommunicators> ConnectDevices(Communicator* world,
-                                                   Communicator* tp,
-                                                   Device* device,
-                                                   Backend* backend,
-                                                   int64_t most_floats) {
+absl::StatusOr<DeviceCommunicators> ConnectDevices(
+    Communicator* world, Communicator* tp, Device* device, Backend* backend,
+    int64_t most_floats, bool fast) {
   DeviceCommunicators made;
   made.world = MakeStagedCommunicator(world, backend);
   made.tp = MakeStagedCommunicator(tp, backend);
@@ -41,6 +39,7 @@ absl::StatusOr<DeviceCommunicators> ConnectDevices(Communicator* world,
   options.device = device;
   options.backend = backend;
   options.most_floats = most_floats;
+  options.nccl_sums = fast;
   const auto connect = [&](Communicator* host,
                            std::unique_ptr<Communicator>* to) -> absl::Status {
     options.host = host;

@@ -26,13 +26,11 @@ struct DeviceCommunicators {
 };
 
 // NCCL's where every rank of `world` has it, else messages through the host.
-// `most_floats`: of one sum. All arguments outlive what comes back, and all
-// ranks of `world` call it.
-absl::StatusOr<DeviceCommunicators> ConnectDevices(Communicator* world,
-                                                   Communicator* tp,
-                                                   Device* device,
-                                                   Backend* backend,
-                                                   int64_t most_floats);
+// `most_floats`: of one sum; `fast`: NCCL may add in its own order. All
+// arguments outlive what comes back, and all ranks of `world` call it.
+absl::StatusOr<DeviceCommunicators> ConnectDevices(
+    Communicator* world, Communicator* tp, Device* device, Backend* backend,
+    int64_t most_floats, bool fast);
 
 }  // namespace facet
 

@@ -88,7 +88,8 @@ class RankRunnerImpl : public RankRunner {
           on_device_,
           ConnectDevices(
               world_.get(), tp_.get(), device_.get(), backend_.get(),
-              int64_t{2} * options_.max_step_tokens * config_.hidden_size));
+              int64_t{2} * options_.max_step_tokens * config_.hidden_size,
+              options_.numerics.fast));
       model_world = on_device_.world.get();
       model_tp = on_device_.tp.get();
     } else {
