@@ -1,13 +1,17 @@
 #include "rpc/cli/http_front.h"
 
 #include <atomic>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "kernels/base/status_macros.h"
 #include "rpc/cli/cluster_json.h"
 #include "rpc/cli/doctor/doctor_report.h"
 #include "rpc/control/build_id.h"
+#include "rpc/control/diagnosis.h"
 #include "rpc/http/serving_routes.h"
 #include "rpc/openai/api_error.h"
 #include "rpc/page/page.h"
@@ -73,6 +77,21 @@ class HttpFrontImpl : public HttpFront {
         given == nullptr ? absl::string_view() : absl::string_view(*given));
   }
 
+  // What an operator should know though all is well.
+  static std::string NoteOn(EmbeddedModel& model) {
+    std::vector<std::string> notes;
+    std::string fewer = StandIns(model.cluster().condition());
+    if (!fewer.empty()) notes.push_back(std::move(fewer));
+    const absl::Status journal = model.journal() == nullptr
+                                     ? absl::OkStatus()
+                                     : model.journal()->state().health;
+    if (!journal.ok()) {
+      notes.push_back(absl::StrCat("the journal is suspended: ",
+                                   std::string(journal.message())));
+    }
+    return absl::StrJoin(notes, "\n");
+  }
+
   absl::StatusOr<HttpHandler> Routes() {
     ServingRoutesOptions routes;
     routes.metrics = [this] {
@@ -106,11 +125,7 @@ class HttpFrontImpl : public HttpFront {
     };
     routes.note = [this]() -> std::string {
       EmbeddedModel* const model = model_.load();
-      if (model == nullptr || model->journal() == nullptr) return "";
-      const absl::Status journal = model->journal()->state().health;
-      return journal.ok() ? ""
-                          : absl::StrCat("the journal is suspended: ",
-                                         std::string(journal.message()));
+      return model == nullptr ? "" : NoteOn(*model);
     };
     routes.version = kVersion;
     FACET_ASSIGN_OR_RETURN(routes.build, BuildId());

@@ -64,6 +64,7 @@ struct ServeFlags {
   std::string stall_timeout = "2m";
   std::string step_timeout = "10m";
   std::string recovery_timeout = "2m";
+  std::string shrink_after;
   std::string resume_time = "30s";
   std::string keep_answers = "10m";
   std::string keep_answer_bytes = "64M";
@@ -261,6 +262,21 @@ absl::StatusOr<EmbeddedModelOptions> MakeOptions(const ServeFlags& flags) {
     return absl::InvalidArgumentError(
         "--heartbeat-timeout: at least three times --heartbeat-interval, which "
         "is at least 10ms");
+  }
+  if (!flags.shrink_after.empty() && !cluster.remote_workers) {
+    return absl::InvalidArgumentError(
+        "--shrink-after needs --expect-workers: workers that are started here "
+        "are started again");
+  }
+  if (flags.shrink_after.empty()) {
+    cluster.shrink_after = options.recovery_timeout / 2;
+  } else if (flags.shrink_after != "never") {
+    FACET_RETURN_IF_ERROR(ParseDurationFlag(
+        "--shrink-after", flags.shrink_after, &cluster.shrink_after));
+    if (cluster.shrink_after >= options.recovery_timeout) {
+      return absl::InvalidArgumentError(
+          "--shrink-after: shorter than --recovery-timeout, when streams end");
+    }
   }
   cluster.trust = flags.trust;
   FACET_ASSIGN_OR_RETURN(const HostPort control, ParseHostPort(flags.control));
@@ -540,6 +556,12 @@ int RunServe(int argc, char** argv) {
   app->add_option("--recovery-timeout", flags.recovery_timeout,
                   "How long streams wait for lost workers to be replaced")
       ->capture_default_str();
+  app->add_option("--shrink-after", flags.shrink_after,
+                  "With --expect-workers: go on with those that are left when "
+                  "a lost worker has not been replaced for so long, as far as "
+                  "the model and as many K/V pages fit their machines, and "
+                  "with all when it comes back. Streams keep their tokens. "
+                  "\"never\" waits for it [half of --recovery-timeout]");
   app->add_option("--resume-time", flags.resume_time,
                   "How long a request that has a key (Idempotency-Key) goes on "
                   "when its client is gone")

@@ -56,6 +56,7 @@ absl::Status RunPod(const WorkerFlags& flags, absl::Duration grace) {
     pod.worker_argv.push_back(
         absl::StrCat("--comm-host=", flags.worker.comm_host));
   }
+  if (flags.worker.grow) pod.worker_argv.push_back("--grow");
   const TrustFiles& trust = flags.worker.trust;
   if (!trust.empty()) {
     pod.worker_argv.push_back(
@@ -131,6 +132,9 @@ int RunWorkerVerb(int argc, char** argv) {
                   "default: the one it reaches the coordinator from");
   app->add_option("--workers", flags.workers, "So many workers, a process each")
       ->capture_default_str();
+  app->add_flag("--grow", options.grow,
+                "Where no place is empty, ask for a plan with one more worker, "
+                "between two steps; otherwise wait as a spare");
   app->add_option("--health", flags.health,
                   "HOST:PORT of a gRPC health service for probes; or off")
       ->capture_default_str();

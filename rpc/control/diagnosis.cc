@@ -212,6 +212,13 @@ const char* Name(Diagnosis::Kind kind) {
   return "";
 }
 
+std::string StandIns(const ClusterCondition& cluster) {
+  const int count = static_cast<int>(cluster.ranks.size());
+  if (count >= cluster.wanted) return "";
+  return absl::StrCat(count, count == 1 ? " worker stands" : " workers stand",
+                      " in for ", cluster.wanted);
+}
+
 Diagnosis Diagnose(const ClusterCondition& cluster, absl::Duration patience) {
   Diagnosis diagnosis;
   for (const RankCondition& rank : cluster.ranks) {
@@ -237,6 +244,12 @@ Diagnosis Diagnose(const ClusterCondition& cluster, absl::Duration patience) {
     diagnosis = OfStep(cluster, patience);
   } else {
     diagnosis.verdict = "all workers are here and idle";
+  }
+  if (const std::string fewer = StandIns(cluster); !fewer.empty()) {
+    absl::StrAppend(&diagnosis.verdict, "; ", fewer);
+    if (diagnosis.advice.empty()) {
+      diagnosis.advice = "start the others: the plan grows when they come";
+    }
   }
   if (!cluster.health.ok()) {
     absl::StrAppend(&diagnosis.verdict, diagnosis.verdict.empty() ? "" : "; ",

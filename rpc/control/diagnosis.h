@@ -41,6 +41,7 @@ struct ClusterCondition {
   uint64_t epoch = 0;
   std::vector<RankCondition> ranks;  // by rank once the places are given
   int spares = 0;
+  int wanted = 0;  // workers of the whole plan
   // The oldest step without all its answers, and since when it is the oldest.
   std::optional<uint64_t> step;
   absl::Duration step_age;
@@ -72,6 +73,9 @@ struct Diagnosis {
 };
 
 const char* Name(Diagnosis::Kind kind);
+
+// "3 workers stand in for 4"; empty where none are missing.
+std::string StandIns(const ClusterCondition& cluster);
 
 // A rank that shows no progress for `patience` stands still.
 Diagnosis Diagnose(const ClusterCondition& cluster, absl::Duration patience);

@@ -105,6 +105,17 @@ TEST(DiagnosisTest, WhereCallsDoNotSayForWhomTheRankInNoneIsTheStalledOne) {
   EXPECT_EQ(Diagnose(cluster, kPatience).rank, 3);
 }
 
+TEST(DiagnosisTest, FewerWorkersThanWantedAreToldButNotWrong) {
+  ClusterCondition cluster = Running();
+  cluster.wanted = 4;
+  EXPECT_EQ(StandIns(cluster), "");
+  cluster.wanted = 8;
+  const Diagnosis diagnosis = Diagnose(cluster, kPatience);
+  EXPECT_FALSE(diagnosis.wrong());
+  EXPECT_THAT(diagnosis.verdict, HasSubstr("; 4 workers stand in for 8"));
+  EXPECT_THAT(diagnosis.advice, HasSubstr("start the others"));
+}
+
 TEST(DiagnosisTest, SilenceIsSaidBeforeAnythingElse) {
   ClusterCondition cluster = Running();
   for (int rank : {0, 2, 3}) Wait(cluster, rank, 1);

@@ -35,6 +35,15 @@ int WorkerGate::spares() const {
   return CountSpares();
 }
 
+std::vector<WorkerRegistration> WorkerGate::spare_registrations() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  std::vector<WorkerRegistration> spares;
+  for (const auto& [id, guest] : guests_) {
+    if (guest.world == nullptr) spares.push_back(guest.registration);
+  }
+  return spares;
+}
+
 void WorkerGate::Close(const std::string& reason) {
   const std::lock_guard<std::mutex> lock(mutex_);
   closed_ = true;

@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -42,6 +43,8 @@ class WorkerGate : public WorkerEvents {
   void AdmitSpares();
 
   int spares() const;
+  // What they said of themselves, longest waiting first.
+  std::vector<WorkerRegistration> spare_registrations() const;
 
   // Asks the spares to leave; nobody is let in any more.
   void Close(const std::string& reason);

@@ -15,6 +15,7 @@ namespace facet {
 
 inline constexpr int kMaxWorldSize = 1 << 16;
 inline constexpr int kMaxCpus = 1 << 16;
+inline constexpr int kMaxMostSteps = 256;
 inline constexpr int64_t kMaxSliceTokens = 1 << 24;
 inline constexpr int64_t kMaxPosition = int64_t{1} << 40;
 inline constexpr size_t kMaxName = 4096;

@@ -110,6 +110,7 @@ void Fill(const WorkerRegistration& in, v1::WorkerMessage& proto) {
   out.set_memory_bytes(in.memory_bytes);
   out.set_pid(in.pid);
   if (in.held_rank >= 0) out.set_held_rank(in.held_rank);
+  out.set_grow(in.grow);
 }
 
 absl::StatusOr<WorkerRegistration> Parse(const v1::Register& in) {
@@ -139,6 +140,7 @@ absl::StatusOr<WorkerRegistration> Parse(const v1::Register& in) {
   FACET_RETURN_IF_ERROR(
       CheckField(in.pid() >= 0, "pid", in.pid(), "0 or more"));
   out.pid = in.pid();
+  out.grow = in.grow();
   if (in.has_held_rank()) {
     FACET_RETURN_IF_ERROR(
         CheckField(in.held_rank() >= 0 && in.held_rank() < kMaxWorldSize,
@@ -224,6 +226,7 @@ void Fill(const WorkerAssignment& in, v1::CoordinatorMessage& proto) {
   out.set_heartbeat_interval_ms(
       absl::ToInt64Milliseconds(in.heartbeat_interval));
   out.set_heartbeat_timeout_ms(absl::ToInt64Milliseconds(in.heartbeat_timeout));
+  out.set_most_steps(in.most_steps);
 }
 
 absl::StatusOr<absl::Duration> ParseDuration(int64_t milliseconds,
@@ -309,6 +312,10 @@ absl::StatusOr<WorkerAssignment> Parse(const v1::Assignment& in) {
   FACET_ASSIGN_OR_RETURN(
       out.heartbeat_timeout,
       ParseDuration(in.heartbeat_timeout_ms(), "heartbeat_timeout_ms"));
+  FACET_RETURN_IF_ERROR(
+      CheckField(in.most_steps() >= 0 && in.most_steps() <= kMaxMostSteps,
+                 "most_steps", in.most_steps(), "0 to 256"));
+  out.most_steps = in.most_steps();
   return out;
 }
 

@@ -155,6 +155,7 @@ WorkerRegistration RandomRegistration(Random& random) {
   out.cpus = random.Ints(0, 200);
   out.memory_bytes = random.Int(0, int64_t{1} << 50);
   out.pid = random.Int(0, 1 << 22);
+  out.grow = random.Int(0, 1) == 1;
   return out;
 }
 
@@ -409,6 +410,7 @@ TEST(ControlConvertTest, RegistrationsCrossTheWireUnchanged) {
     EXPECT_EQ(out.cpus, in.cpus);
     EXPECT_EQ(out.memory_bytes, in.memory_bytes);
     EXPECT_EQ(out.pid, in.pid);
+    EXPECT_EQ(out.grow, in.grow);
   }
 }
 

@@ -37,6 +37,7 @@ struct WorkerRegistration {
   int64_t memory_bytes = 0;
   int64_t pid = 0;
   int held_rank = -1;  // whose weights it has; -1: none
+  bool grow = false;  // asks for a place of its own rather than wait as a spare
 };
 
 // A worker's place and everything it needs to take it.
@@ -56,6 +57,9 @@ struct WorkerAssignment {
   absl::Duration comm_timeout = absl::Seconds(30);
   absl::Duration heartbeat_interval = absl::Seconds(1);
   absl::Duration heartbeat_timeout = absl::Seconds(10);
+  // Plans without a result at once; 0: pp_size + 2. A world that stands in for
+  // one with more stages gets as many as that would.
+  int most_steps = 0;
 };
 
 struct WorkerProgress {

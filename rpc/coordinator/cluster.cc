@@ -2,9 +2,11 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "kernels/base/status_macros.h"
 #include "kernels/base/topology.h"
 #include "rpc/control/remote_executor.h"
@@ -109,6 +111,72 @@ class LocalCluster : public Cluster {
   std::unique_ptr<Executor> executor_;
 };
 
+// Bytes a worker takes of its machine, at the most of all ranks.
+struct Load {
+  int64_t weights = 0;
+  int64_t kv = 0;
+};
+
+Load MostOf(const ShardPlan& plan, const Prepared& known, int element) {
+  Load most;
+  for (int rank = 0; rank < plan.world_size(); ++rank) {
+    const auto pages = [&](LayerKind kind, int64_t count) {
+      return count * known.pools.page_tokens *
+             plan.KvBytesPerToken(known.model, rank, kind, element);
+    };
+    most.weights = std::max(most.weights, plan.WeightBytes(known.model, rank));
+    most.kv = std::max(most.kv,
+                       pages(LayerKind::kSliding, known.pools.sliding_pages) +
+                           pages(LayerKind::kGlobal, known.pools.global_pages));
+  }
+  return most;
+}
+
+// Nine tenths of each machine's memory hold what its workers take.
+bool Fits(const Load& load, const std::vector<WorkerRegistration>& workers) {
+  for (const WorkerRegistration& machine : workers) {
+    const int64_t here = std::count_if(
+        workers.begin(), workers.end(), [&](const WorkerRegistration& one) {
+          return one.endpoint.host_id == machine.endpoint.host_id;
+        });
+    if (here * (load.weights + load.kv) > machine.memory_bytes / 10 * 9) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// How `workers` would divide the model: in stages of as many tensor ranks as
+// the plan that was asked for has, or in one stage if it has one. Fewer workers
+// than it has take any plan that goes.
+absl::StatusOr<ParallelismOptions> PlanFor(
+    const Prepared& known, int element,
+    const std::vector<WorkerRegistration>& workers) {
+  const int count = static_cast<int>(workers.size());
+  const ParallelismOptions& wanted = known.plan.options();
+  std::vector<int> sizes;
+  if (wanted.pp_size == 1) sizes.push_back(count);
+  sizes.push_back(wanted.tp_size);
+  if (count < known.plan.world_size()) {
+    for (int tp = count; tp >= 1; --tp) sizes.push_back(tp);
+  }
+  for (const int tp : sizes) {
+    if (count % tp != 0) continue;
+    for (int ep = std::min(wanted.ep_size, tp); ep >= 1; --ep) {
+      ParallelismOptions options;
+      options.tp_size = tp;
+      options.pp_size = count / tp;
+      options.ep_size = ep;
+      const auto plan = ShardPlan::Create(known.model, options);
+      if (plan.ok() && Fits(MostOf(*plan, known, element), workers)) {
+        return plan->options();
+      }
+    }
+  }
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "no plan for ", count, " workers holds the model and its K/V pages"));
+}
+
 class RemoteCluster : public Cluster {
  public:
   static absl::StatusOr<std::unique_ptr<Cluster>> Start(
@@ -141,8 +209,14 @@ class RemoteCluster : public Cluster {
 
     std::unique_ptr<RemoteCluster> cluster(
         new RemoteCluster(std::move(prepared), options.step_timeout));
-    FACET_ASSIGN_OR_RETURN(cluster->group_, WorkerGroup::Start(group));
     const Prepared& known = cluster->prepared_;
+    const int element = options.numerics.kv_format == KvFormat::kF32 ? 4 : 2;
+    group.shrink_after = options.shrink_after;
+    group.plan_for = [&known,
+                      element](const std::vector<WorkerRegistration>& workers) {
+      return PlanFor(known, element, workers);
+    };
+    FACET_ASSIGN_OR_RETURN(cluster->group_, WorkerGroup::Start(group));
     RemoteExecutorOptions executor;
     executor.pools = known.pools;
     executor.vocab_size = known.model.vocab_size;

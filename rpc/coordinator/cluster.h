@@ -58,6 +58,10 @@ struct ClusterOptions {
   std::function<void(const std::string& line)> report;
   // Workers were lost, and it took so long to be seen. From any thread.
   std::function<void(absl::Duration detection)> on_loss;
+  // Of remote workers: after so long with too few, those that are here go on
+  // without the others, as far as the model and the same number of K/V pages
+  // fit their memory; when others come, they take part. Infinite: never.
+  absl::Duration shrink_after = absl::InfiniteDuration();
   // Bytes of weights brought in over all workers; may come from any thread.
   std::function<void(int64_t done, int64_t total)> load_progress;
   // Of a worker inside this process, see RankOptions.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -17,6 +18,9 @@ namespace {
 // How long places are kept for the workers of the world before, which have the
 // weights, until spares get them.
 constexpr absl::Duration kReturnGrace = absl::Seconds(1);
+// How long more workers have been there before a world gives way: those that
+// come together are taken together.
+constexpr absl::Duration kGrowPatience = absl::Seconds(2);
 // A child that was started has joined long before: it has nothing to load until
 // then. One that hangs on its way must not take as long as streams wait.
 constexpr absl::Duration kStartPatience = absl::Seconds(30);
@@ -40,7 +44,9 @@ WorkerGateOptions GateOptions(const WorkerGroupOptions& options) {
 }  // namespace
 
 WorkerGroup::WorkerGroup(const WorkerGroupOptions& options)
-    : options_(options), gate_(GateOptions(options)) {}
+    : options_(options),
+      gate_(GateOptions(options)),
+      size_(options.world_size) {}
 
 absl::StatusOr<std::unique_ptr<WorkerGroup>> WorkerGroup::Start(
     const WorkerGroupOptions& options) {
@@ -93,9 +99,15 @@ absl::Status WorkerGroup::StartChildren() {
 }
 
 std::shared_ptr<Membership> WorkerGroup::Open(uint64_t epoch) {
-  auto members = std::make_shared<Membership>(membership_);
+  std::shared_ptr<Membership> members;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
+    if (options_.remote) {
+      membership_.tokens.assign(size_, options_.join_token);
+    }
+    members = std::make_shared<Membership>(membership_);
+    grows_ = false;
+    more_since_ = absl::InfiniteFuture();
     epoch_ = epoch;
     members_ = members;
     if (ready_.ok()) ready_ = absl::UnavailableError("the workers are joining");
@@ -108,6 +120,11 @@ std::shared_ptr<Membership> WorkerGroup::Open(uint64_t epoch) {
 
 absl::Status WorkerGroup::GivePlaces(Membership& members, uint64_t epoch) {
   WorkerAssignment common = options_.common;
+  common.most_steps = common.parallelism.pp_size + 2;
+  if (members.world_size() != options_.world_size) {
+    FACET_ASSIGN_OR_RETURN(common.parallelism,
+                           options_.plan_for(members.registrations()));
+  }
   common.world_key = RandomName();
   common.epoch = epoch;
   common.heartbeat_interval = options_.heartbeat_interval;
@@ -130,27 +147,42 @@ void WorkerGroup::Supervise() {
     if (stopping()) return;
     const absl::Status why = before->health();
     if (failures == 0) lost_at = before->failed_at();
+    bool grows = false;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
+      grows = grows_;
       ready_ = options_.recover ? absl::UnavailableError(why.message())
                                 : absl::FailedPreconditionError(why.message());
     }
-    Report(absl::StrCat("epoch ", epoch_, " is lost: ", why.message()));
-    if (failures == 0 && options_.on_loss)
+    Report(absl::StrCat("epoch ", epoch_,
+                        grows ? " ends: " : " is lost: ", why.message()));
+    if (failures == 0 && !grows && options_.on_loss) {
       options_.on_loss(before->detection());
+    }
     if (!options_.recover || !SleepFor(Pause(failures))) return;
     const absl::Status formed = FormNext(epoch_ + 1, *before);
     // Streams that still hang on a dead connection.
     before->Shutdown("its world is over", absl::ZeroDuration());
     if (formed.ok()) {
       failures = 0;
-      Report(absl::StrCat("epoch ", epoch_, " is ready, ",
-                          absl::FormatDuration(absl::Trunc(
-                              absl::Now() - lost_at, absl::Milliseconds(1))),
-                          " after the loss"));
+      Report(absl::StrCat(
+          "epoch ", epoch_, " is ready",
+          members()->world_size() != options_.world_size
+              ? absl::StrCat(" with ", members()->world_size(),
+                             " workers instead of ", options_.world_size)
+              : "",
+          ", ",
+          absl::FormatDuration(
+              absl::Trunc(absl::Now() - lost_at, absl::Milliseconds(1))),
+          " after the loss"));
     } else {
       ++failures;
       members()->Fail(formed);
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (absl::IsResourceExhausted(formed) && size_ != options_.world_size) {
+        whole_ = true;
+        size_ = options_.world_size;
+      }
     }
   }
 }
@@ -160,7 +192,9 @@ absl::Status WorkerGroup::FormNext(uint64_t epoch, const Membership& before) {
   // A child that is stopped or stuck is of no more use.
   if (children_ != nullptr && lost >= 0) children_->Kill(lost, SIGKILL);
   const std::shared_ptr<Membership> members = Open(epoch);
-  FACET_RETURN_IF_ERROR(Gather(*members, members->world_size() - 1));
+  // All but one come back, or all of a world that gives way to a larger one.
+  FACET_RETURN_IF_ERROR(Gather(
+      *members, std::min(members->world_size() - 1, before.world_size())));
   return GivePlaces(*members, epoch);
 }
 
@@ -181,7 +215,74 @@ absl::Status WorkerGroup::Gather(Membership& members, int expected_back) {
         members.AwaitJoined(members.world_size(), absl::Now() + kGlance);
     FACET_RETURN_IF_ERROR(members.health());
     if (joined == members.world_size()) return absl::OkStatus();
+    const absl::Duration waited = absl::Now() - start;
+    if (waited < patience(joined) || gate_.spares() > 0) continue;
+    std::vector<WorkerRegistration> here;
+    for (WorkerRegistration& worker : members.registrations()) {
+      if (worker.pid > 0) here.push_back(std::move(worker));
+    }
+    const int fewer = MostThatFit(std::move(here));
+    if (fewer == 0) continue;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    size_ = fewer;
+    return absl::UnavailableError(absl::StrCat(
+        joined, " of ", members.world_size(), " workers are here after ",
+        absl::FormatDuration(absl::Trunc(waited, absl::Milliseconds(1))),
+        ": the next epoch has a plan for ", fewer));
   }
+}
+
+absl::Duration WorkerGroup::patience(int joined) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (options_.plan_for == nullptr || children_ != nullptr || whole_) {
+    return absl::InfiniteDuration();
+  }
+  // Without those that had asked for places of their own, it is whole.
+  return joined >= options_.world_size ? kReturnGrace : options_.shrink_after;
+}
+
+int WorkerGroup::MostThatFit(std::vector<WorkerRegistration> workers) const {
+  const size_t whole = options_.world_size;
+  const size_t asked = std::count_if(
+      workers.begin(), workers.end(),
+      [](const WorkerRegistration& worker) { return worker.grow; });
+  const size_t most =
+      std::max(whole, std::min(whole, workers.size() - asked) + asked);
+  if (workers.size() > most) workers.resize(most);
+  while (!workers.empty() && workers.size() != whole &&
+         !options_.plan_for(workers).ok()) {
+    workers.pop_back();
+  }
+  return static_cast<int>(workers.size());
+}
+
+void WorkerGroup::GrowIfMoreCame() {
+  std::vector<WorkerRegistration> spares = gate_.spare_registrations();
+  if (spares.empty()) return;
+  std::shared_ptr<Membership> members;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!ready_.ok() || stopping_ || whole_) return;
+    members = members_;
+  }
+  std::vector<WorkerRegistration> workers = members->registrations();
+  std::move(spares.begin(), spares.end(), std::back_inserter(workers));
+  const int most = MostThatFit(std::move(workers));
+  const absl::Time now = absl::Now();
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (members != members_ || !ready_.ok()) return;
+    if (most <= size_) {
+      more_since_ = absl::InfiniteFuture();
+      return;
+    }
+    more_since_ = std::min(more_since_, now);
+    if (now - more_since_ < kGrowPatience) return;
+    size_ = most;
+    grows_ = true;
+  }
+  members->Fail(absl::UnavailableError(absl::StrCat(
+      most, " workers are here: the next epoch has a plan for them")));
 }
 
 void WorkerGroup::KillTheOverdue(const Membership& members, absl::Time since) {
@@ -217,6 +318,7 @@ void WorkerGroup::OnExit(int child, int64_t pid, const std::string& how) {
 void WorkerGroup::Tick() {
   members()->Tick();
   gate_.Tick();
+  if (options_.remote && options_.plan_for != nullptr) GrowIfMoreCame();
 }
 
 absl::StatusOr<World> WorkerGroup::world() const {
@@ -241,6 +343,7 @@ ClusterCondition WorkerGroup::condition() const {
   ClusterCondition cluster = members->condition();
   cluster.epoch = epoch;
   cluster.spares = gate_.spares();
+  cluster.wanted = options_.world_size;
   if (cluster.health.ok()) cluster.health = ready;
   return cluster;
 }

@@ -49,6 +49,15 @@ struct WorkerGroupOptions {
   absl::Duration heartbeat_timeout = absl::Seconds(10);
   absl::Duration stall_timeout = absl::Minutes(2);  // see MembershipOptions
   absl::Duration load_timeout = absl::Minutes(10);  // see MembershipOptions
+  // Of remote workers: after so long with too few, those that are here form a
+  // world of fewer, and a larger one when more come.
+  absl::Duration shrink_after = absl::InfiniteDuration();
+  // How exactly these remote workers, fewer or more than world_size, would
+  // divide the model. Errors: what keeps them from it. Null: they are
+  // world_size at all times.
+  std::function<absl::StatusOr<ParallelismOptions>(
+      const std::vector<WorkerRegistration>& workers)>
+      plan_for;
   // False: the first world is the only one.
   bool recover = true;
   // For workers to finish their step in Shutdown(), then for children to exit.
@@ -99,7 +108,15 @@ class WorkerGroup : public WorldSource {
   absl::Status Gather(Membership& members, int expected_back);
   absl::Status GivePlaces(Membership& members, uint64_t epoch);
   void KillTheOverdue(const Membership& members, absl::Time since);
+  // Of size_ places.
   std::shared_ptr<Membership> Open(uint64_t epoch);
+  // The most of these workers, in their order, that plan_for() has a plan for:
+  // up to world_size, and one more for each that asked for it.
+  int MostThatFit(std::vector<WorkerRegistration> workers) const;
+  // Ends a world when more have come than it has places.
+  void GrowIfMoreCame();
+  // How long the newest world waits for its last members.
+  absl::Duration patience(int joined) const;
   void OnExit(int child, int64_t pid, const std::string& how);
   // False once the group is being shut down.
   bool SleepFor(absl::Duration duration);
@@ -117,6 +134,10 @@ class WorkerGroup : public WorldSource {
   uint64_t epoch_ = 0;  // of members_
   std::shared_ptr<Membership> members_;
   absl::Status ready_;  // of members_: OK once it can run steps
+  int size_ = 0;        // of the newest world
+  bool grows_ = false;  // it gives way to a larger one
+  bool whole_ = false;  // another size was tried and has too little memory
+  absl::Time more_since_ = absl::InfiniteFuture();  // there are more
   bool stopping_ = false;
   std::thread ticker_;
   std::thread supervisor_;

@@ -18,6 +18,7 @@
 #include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "rpc/control/diagnosis.h"
 #include "rpc/control/remote_executor.h"
 #include "rpc/worker/testing/fake_parts.h"
 #include "rpc/worker/worker.h"
@@ -476,16 +477,31 @@ class RemoteWorkersTest : public WorkerGroupTest {
 
   static std::unique_ptr<Remote> Join(
       const std::string& address, const FakeWorkerOptions& fake = {},
-      absl::Duration timeout = absl::Seconds(20)) {
+      absl::Duration timeout = absl::Seconds(20), bool grow = false) {
     auto remote = std::make_unique<Remote>();
     remote->thread = std::thread([=, remote = remote.get()] {
       WorkerOptions options;
       options.coordinator = address;
       options.join_timeout = timeout;
+      options.grow = grow;
       options.own_process = false;
       remote->status = RunWorker(options, FakeParts(fake));
     });
     return remote;
+  }
+
+  // Steps go on until one is done in a world of `workers`.
+  static void StepUntilWorldHas(int workers, const WorkerGroup& group,
+                                Executor& executor) {
+    for (uint64_t step = 10;; ++step) {
+      const bool now = group.members()->world_size() == workers;
+      if (!executor.Execute(Decode(step)).ok()) {
+        while (!executor.Resume().ok()) absl::SleepFor(absl::Milliseconds(5));
+      } else if (now) {
+        return;
+      }
+      absl::SleepFor(absl::Milliseconds(5));
+    }
   }
 
   // An address that was free a moment ago.
@@ -646,6 +662,85 @@ TEST_F(RemoteWorkersTest, AWorkerComesBackWhenItsWorldIsLost) {
     (*worker)->thread.join();
     EXPECT_TRUE((*worker)->status.ok()) << (*worker)->status;
   }
+}
+
+TEST_F(RemoteWorkersTest, FewerWorkersStandInAndMoreTakePartAgain) {
+  WorkerGroupOptions options = RemoteOptions(2);
+  options.recover = true;
+  options.shrink_after = absl::Milliseconds(300);
+  options.plan_for = [](const std::vector<WorkerRegistration>& workers) {
+    ParallelismOptions plan;
+    plan.tp_size = static_cast<int>(workers.size());
+    return plan;
+  };
+  FakeWorkerOptions fails;
+  fails.fail_at_step = 1;
+  const auto one = Join(options.control_address);
+  const auto two = Join(options.control_address, fails);
+  auto group = WorkerGroup::Start(options);
+  ASSERT_TRUE(group.ok()) << group.status();
+  const auto executor = MakeExecutor(**group);
+  EXPECT_FALSE(executor->Execute(Decode(1)).ok());
+  while (!executor->Resume().ok()) absl::SleepFor(absl::Milliseconds(5));
+  EXPECT_EQ((*group)->members()->world_size(), 1);
+  EXPECT_EQ((*group)->condition().wanted, 2);
+  EXPECT_TRUE(executor->Execute(Decode(2)).ok());
+
+  const auto three = Join(options.control_address);
+  StepUntilWorldHas(2, **group, *executor);
+  EXPECT_TRUE((*group)->Shutdown().ok());
+  for (const auto* worker : {&one, &two, &three}) (*worker)->thread.join();
+  EXPECT_TRUE(three->status.ok()) << three->status;
+}
+
+TEST_F(RemoteWorkersTest, AWorkerThatAsksForItGetsAPlaceOfItsOwn) {
+  WorkerGroupOptions options = RemoteOptions(1);
+  options.recover = true;
+  options.plan_for = [](const std::vector<WorkerRegistration>& workers) {
+    ParallelismOptions plan;
+    plan.tp_size = static_cast<int>(workers.size());
+    return plan;
+  };
+  const auto one = Join(options.control_address);
+  auto group = WorkerGroup::Start(options);
+  ASSERT_TRUE(group.ok()) << group.status();
+  const auto executor = MakeExecutor(**group);
+  const auto spare = Join(options.control_address);
+  while ((*group)->spares() == 0) absl::SleepFor(absl::Milliseconds(5));
+  const auto more =
+      Join(options.control_address, {}, absl::Seconds(20), /*grow=*/true);
+  StepUntilWorldHas(2, **group, *executor);
+  EXPECT_EQ((*group)->spares(), 1);
+  EXPECT_EQ(StandIns((*group)->condition()), "");
+  EXPECT_TRUE((*group)->Shutdown().ok());
+  for (const auto* worker : {&one, &spare, &more}) (*worker)->thread.join();
+}
+
+TEST_F(RemoteWorkersTest, WorkersThatCannotHoldTheModelAloneWait) {
+  WorkerGroupOptions options = RemoteOptions(2);
+  options.recover = true;
+  options.shrink_after = absl::Milliseconds(50);
+  std::atomic<int> asked = 0;
+  options.plan_for = [&](const std::vector<WorkerRegistration>&)
+      -> absl::StatusOr<ParallelismOptions> {
+    ++asked;
+    return absl::ResourceExhaustedError("too little memory");
+  };
+  FakeWorkerOptions fails;
+  fails.fail_at_step = 1;
+  const auto one = Join(options.control_address);
+  const auto two = Join(options.control_address, fails);
+  auto group = WorkerGroup::Start(options);
+  ASSERT_TRUE(group.ok()) << group.status();
+  const auto executor = MakeExecutor(**group);
+  EXPECT_FALSE(executor->Execute(Decode(1)).ok());
+  while (asked < 3) absl::SleepFor(absl::Milliseconds(5));
+  EXPECT_FALSE(executor->Resume().ok());
+  const auto three = Join(options.control_address);
+  while (!executor->Resume().ok()) absl::SleepFor(absl::Milliseconds(5));
+  EXPECT_EQ((*group)->members()->world_size(), 2);
+  EXPECT_TRUE((*group)->Shutdown().ok());
+  for (const auto* worker : {&one, &two, &three}) (*worker)->thread.join();
 }
 
 TEST_F(RemoteWorkersTest, TooFewWorkersInTimeAreCounted) {

@@ -85,10 +85,12 @@ class Departure {
 };
 
 // It lies with others that the worker's part in a world is over: it may have
-// one in the next.
-bool MayComeBack(const absl::Status& status) {
+// one in the next. So may one that had a part before and was given one that is
+// too large for it.
+bool MayComeBack(const absl::Status& status, bool had_a_part) {
   return status.code() == absl::StatusCode::kUnavailable ||
-         status.code() == absl::StatusCode::kDeadlineExceeded;
+         status.code() == absl::StatusCode::kDeadlineExceeded ||
+         (had_a_part && status.code() == absl::StatusCode::kResourceExhausted);
 }
 
 // One world after the other, over a stream each.
@@ -99,6 +101,7 @@ absl::Status JoinAndServe(const WorkerOptions& options,
   WorkerSessionOptions session_options;
   FACET_ASSIGN_OR_RETURN(session_options.registration,
                          DescribeThisWorker(parts));
+  session_options.registration.grow = options.grow;
   session_options.model_directory = options.model_directory;
   session_options.own_process = options.own_process;
   if (options.own_process && std::getenv("FACET_CHILD") == nullptr) {
@@ -126,11 +129,12 @@ absl::Status JoinAndServe(const WorkerOptions& options,
     FACET_ASSIGN_OR_RETURN(CommPort port, parts.listen(host));
     session_options.registration.endpoint = port.endpoint;
 
+    const bool had_a_part = session_options.registration.held_rank >= 0;
     WorkerSession session(link.get(), &parts, session_options, std::move(rank));
     departure.SetSession(&session);
     const absl::Status status = session.Run(std::move(port));
     departure.SetSession(nullptr);
-    if (departure.asked() || !MayComeBack(status)) return status;
+    if (departure.asked() || !MayComeBack(status, had_a_part)) return status;
     rank = session.TakeRunner();
     if (session.rank() >= 0) {
       session_options.registration.held_rank = session.rank();

@@ -23,6 +23,7 @@ struct WorkerOptions {
   // Numeric address peers reach this worker at; empty: the one it reaches the
   // coordinator from.
   std::string comm_host;
+  bool grow = false;           // see WorkerRegistration
   std::string device = "cpu";  // see ParseDevice(); "cuda" is the first GPU
   // The whole process is this worker: SIGTERM and SIGINT finish the running
   // step and leave, and all threads stay on the CPUs the coordinator names.

@@ -1,5 +1,6 @@
 #include "rpc/worker/worker_session.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <thread>
@@ -302,7 +303,7 @@ absl::Status WorkerSession::Receive(CoordinatorMessage message) {
     accepted_ = true;
     // One more than it has unfinished: it may have a result before this end
     // knows that it was sent.
-    most_owed_ = place->parallelism.pp_size + 2;
+    most_owed_ = std::max(place->parallelism.pp_size + 2, place->most_steps);
   }
   inbox_.push_back(std::move(message));
   return absl::OkStatus();

@@ -61,20 +61,20 @@ class RemoteWorkers(unittest.TestCase):
         self.addCleanup(started.kill)
         return started
 
-    def serve(self, *flags):
+    def serve(self, *flags, tp=2, pp=1):
         with open(self.log, "a") as log:
             server = self.process(
-                "serve", "--model", MODEL, "--expect-workers=2", "--tp=2",
-                "--kv-memory=16M", f"--control={self.control}",
+                "serve", "--model", MODEL, f"--expect-workers={tp * pp}",
+                f"--tp={tp}", f"--pp={pp}", "--kv-memory=16M", f"--control={self.control}",
                 f"--grpc={self.grpc}", f"--http={self.http}", *flags,
                 stdout=subprocess.PIPE, stderr=log)
         self.addCleanup(server.stdout.close)
         return server
 
-    def worker(self):
+    def worker(self, *flags):
         with open(self.log, "a") as log:
             return self.process("worker", f"--coordinator={self.control}",
-                                stderr=log)
+                                *flags, stderr=log)
 
     # The answer to a request that has a key, asked for until it comes.
     def ask(self, key, body):
@@ -209,9 +209,54 @@ class RemoteWorkers(unittest.TestCase):
         self.finish(client, expected)
         await_("health", lambda: self.doctor()[0] == 0)
 
+    def test_fewer_workers_go_on_and_more_take_part_again(self):
+        expected = self.embedded()
+        server = self.serve("--shrink-after=500ms", tp=2, pp=2)
+        workers = [self.worker() for _ in range(4)]
+        self.await_ready(server)
+
+        # Three are left, then one, and do the others' part too.
+        client = self.begin()
+        workers.pop().kill()
+        await_("a smaller world",
+               lambda: self.lines("ready with 3 workers instead of 4"))
+        self.finish(client, expected)
+        client = self.begin()
+        workers.pop().kill()
+        workers.pop().kill()
+        self.finish(client, expected)
+        await_("the smallest", lambda: self.lines("ready with 1 workers instead of 4"))
+        code, said = self.doctor()
+        self.assertEqual(code, 0, said)
+        self.assertIn("1 worker stands in for 4", said)
+        self.assertEqual(self.get("healthz")[1],
+                         "ok\n1 worker stands in for 4\n")
+
+        # Others come while a stream runs, and take part.
+        client = self.begin()
+        workers += [self.worker() for _ in range(3)]
+        await_("growth", lambda: self.lines("4 workers are here"))
+        self.finish(client, expected)
+        await_("health", lambda: "in for 4" not in self.doctor()[1]
+               and self.get("healthz")[1] == "ok\n")
+
+        # Two more ask for places of their own; one alone makes no plan.
+        client = self.begin()
+        more = [self.worker("--grow") for _ in range(2)]
+        await_("more", lambda: self.lines("ready with 6 workers instead of 4"))
+        self.finish(client, expected)
+
+        # One leaves when asked to, and no token is dropped.
+        client = self.begin()
+        more[0].send_signal(signal.SIGTERM)
+        self.finish(client, expected)
+        self.assertEqual(more[0].wait(timeout=PATIENCE), 0)
+        await_("four", lambda: json.loads(self.doctor("--json")[1])["spares"])
+
     def test_streams_wait_as_long_as_agreed_and_a_later_worker_resumes(self):
         expected = self.embedded()
-        server = self.serve("--recovery-timeout=500ms")
+        server = self.serve("--recovery-timeout=500ms",
+                            "--shrink-after=never")
         workers = [self.worker(), self.worker()]
         self.await_ready(server)
         client = self.begin()
