@@ -31,6 +31,8 @@ struct BackendLimits {
   // A vendor's products may take the place of Facet's where they are faster,
   // though their bits depend on the number of rows (--numerics=fast).
   bool fast = false;
+  // Elements of the longest row that goes into a product, but for the head's.
+  int64_t widest_input = 0;
 };
 
 // Numbered places in a line of operations, for a thread that watches whether a

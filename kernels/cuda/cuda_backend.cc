@@ -1,6 +1,7 @@
 #include "kernels/cuda/cuda_backend.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <optional>
 #include <string>
@@ -11,6 +12,7 @@
 #include "kernels/base/check.h"
 #include "kernels/base/status_macros.h"
 #include "kernels/cuda/launch_line.h"
+#include "kernels/cuda/library_products.h"
 #include "kernels/cuda/operations.h"
 #include "kernels/cuda/runtime.h"
 #include "kernels/cuda/step_inputs.h"
@@ -61,6 +63,7 @@ class CudaBackend : public Backend {
     Wait(stream_).IgnoreError();
     line_.reset();
     inputs_.reset();
+    library_.reset();
     DestroyStream(stream_);
   }
 
@@ -80,6 +83,18 @@ class CudaBackend : public Backend {
       FACET_ASSIGN_OR_RETURN(
           experts_, DeviceMemory::Allocate(device, ExpertsBytes(limits),
                                            "outputs of experts"));
+    }
+    if (LibraryProducts::IsWanted(limits)) {
+      const auto api = FindCublas();
+      if (!api.ok()) {
+        std::fprintf(stderr,
+                     "%s; products of many rows stay with Facet's own kernels, "
+                     "which are slower\n",
+                     std::string(api.status().message()).c_str());
+        return absl::OkStatus();
+      }
+      FACET_ASSIGN_OR_RETURN(
+          library_, LibraryProducts::Create(*api, device, limits, stream_));
     }
     return absl::OkStatus();
   }
@@ -135,12 +150,12 @@ class CudaBackend : public Backend {
     FACET_CUDA::RmsNorms(chain, line());
   }
   void Matmuls(const char*, absl::Span<const MatmulArgs> problems) override {
+    RunPending();
     if (problems.size() == 1 && problems[0].m > 0) {
-      RunPending();
       product_ = problems[0];
-      return;
+    } else {
+      Products(problems);
     }
-    FACET_CUDA::Matmuls(problems, line());
   }
   void AttentionInputs(const char*, const AttentionInputsArgs& args) override {
     AttentionInputsArgs placed = args;
@@ -169,7 +184,8 @@ class CudaBackend : public Backend {
                           static_cast<float*>(states_.data()), line());
   }
   void GatedGelu(const char*, const GatedGeluArgs& args) override {
-    if (product_.has_value() && GeluFollows(*product_, args)) {
+    if (product_.has_value() && GeluFollows(*product_, args) &&
+        !LibraryTakes(*product_)) {
       const MatmulArgs product = *std::exchange(product_, std::nullopt);
       MatmulAndGelu(product, args, line());
       return;
@@ -186,8 +202,10 @@ class CudaBackend : public Backend {
         router_->weights == args.weights && router_->tokens == args.tokens) {
       router.swap(router_);
     }
+    RunPending();
+    Products(args.beside);
     const ExpertSums sums = ExpertOutputs(
-        args, router.has_value() ? &*router : nullptr, experts_.data(), line());
+        args, router.has_value() ? &*router : nullptr, experts_.data(), *line_);
     if (sums.tokens > 0) sums_ = sums;
   }
   void Scale(const char*, absl::Span<float> x, float factor) override {
@@ -227,6 +245,9 @@ class CudaBackend : public Backend {
     return absl::OkStatus();
   }
   LaunchCounts counts() const { return line_->counts(); }
+  int64_t library_products() const {
+    return library_ != nullptr ? library_->count() : 0;
+  }
 
  private:
   // For the next operation: whatever waits for one that it might go together
@@ -237,7 +258,7 @@ class CudaBackend : public Backend {
   }
   void RunPending() {
     if (product_.has_value()) {
-      FACET_CUDA::Matmuls({&*product_, 1}, *line_);
+      Products({&*product_, 1});
       product_.reset();
     }
     if (router_.has_value()) {
@@ -249,9 +270,24 @@ class CudaBackend : public Backend {
       sums_.reset();
     }
   }
+  bool LibraryTakes(const MatmulArgs& args) const {
+    return library_ != nullptr && library_->Takes(args);
+  }
+  // Each by whom it is faster with.
+  void Products(absl::Span<const MatmulArgs> problems) {
+    std::vector<MatmulArgs> own, taken;
+    for (const MatmulArgs& args : problems) {
+      (LibraryTakes(args) ? taken : own).push_back(args);
+    }
+    if (!taken.empty() && library_status_.ok()) {
+      library_status_ = library_->Run(taken, *line_);
+    }
+    FACET_CUDA::Matmuls(own, *line_);
+  }
   absl::Status Run() {
     RunPending();
     FACET_RETURN_IF_ERROR(line_->Run());
+    FACET_RETURN_IF_ERROR(library_status_);
     return inputs_->status();
   }
 
@@ -266,17 +302,24 @@ class CudaBackend : public Backend {
   DeviceMemory states_;
   DeviceMemory experts_;
   DeviceMemory top_;
+  std::unique_ptr<LibraryProducts> library_;  // null: none is wanted, or there
+  absl::Status library_status_;               // of its first call that failed
 };
 
 }  // namespace
 
 size_t CudaBackendBytes(const BackendLimits& limits) {
+  const bool library = LibraryProducts::IsWanted(limits) && FindCublas().ok();
   return StepInputBytes(limits) + StateBytes(limits) + ExpertsBytes(limits) +
-         TopBytes(limits);
+         TopBytes(limits) + (library ? LibraryProducts::Bytes(limits) : 0);
 }
 
 LaunchCounts CountsOf(const Backend& backend) {
   return static_cast<const CudaBackend&>(backend).counts();
+}
+
+int64_t LibraryProductsOf(const Backend& backend) {
+  return static_cast<const CudaBackend&>(backend).library_products();
 }
 
 absl::StatusOr<std::unique_ptr<Backend>> MakeCudaBackend(

@@ -1,10 +1,13 @@
 // Operations that touch every value once: embedding, rotation table, gated
-// GELU, scale, gather, softcap.
+// GELU, rounding, scale, gather, softcap.
+#include <algorithm>
+
 #include "kernels/base/check.h"
 #include "kernels/base/math.h"
 #include "kernels/base/sin_cos.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/operations.h"
+#include "kernels/cuda/tensor_core.h"
 
 namespace facet {
 namespace FACET_CUDA {
@@ -62,14 +65,59 @@ __global__ void RopeTableKernel(int64_t positions, const int64_t* position,
   }
 }
 
-__global__ void GatedGeluKernel(GatedGeluArgs args) {
-  for (int64_t i = FirstValue(); i < args.rows * args.width;
-       i += AllThreads()) {
-    const int64_t t = i / args.width, d = i % args.width;
-    args.y[t * args.y_stride + d] =
-        GeluTanh(args.gate[t * args.gate_stride + d]) *
-        args.up[t * args.up_stride + d];
+// Threads of blocks along x walk a row, kWide values at a time; blocks along y
+// walk rows. So nobody divides by a width.
+template <int kWide, typename Body>
+__device__ inline void ForRows(int64_t rows, int64_t width, Body body) {
+  for (int64_t t = blockIdx.y; t < rows; t += gridDim.y) {
+    for (int64_t d = kWide * FirstValue(); d < width;
+         d += kWide * AllThreads()) {
+      body(t, d);
+    }
   }
+}
+dim3 BlocksForRows(int64_t rows, int64_t width, int wide) {
+  const dim3 along = BlocksFor((width + wide - 1) / wide);
+  return dim3(along.x, static_cast<unsigned>(std::min(rows, kMostBlocks)));
+}
+
+template <bool kFour>
+__global__ void GatedGeluKernel(GatedGeluArgs args) {
+  ForRows<kFour ? 4 : 1>(args.rows, args.width, [&](int64_t t, int64_t d) {
+    const float* gate = args.gate + t * args.gate_stride + d;
+    const float* up = args.up + t * args.up_stride + d;
+    float* y = args.y + t * args.y_stride + d;
+    if constexpr (kFour) {
+      const float4 g = *reinterpret_cast<const float4*>(gate);
+      const float4 u = *reinterpret_cast<const float4*>(up);
+      *reinterpret_cast<float4*>(y) = {GeluTanh(g.x) * u.x, GeluTanh(g.y) * u.y,
+                                       GeluTanh(g.z) * u.z,
+                                       GeluTanh(g.w) * u.w};
+    } else {
+      *y = GeluTanh(*gate) * *up;
+    }
+  });
+}
+
+template <bool kEight>
+__global__ void RoundRowsKernel(RoundRowsArgs args) {
+  ForRows<kEight ? 8 : 1>(args.rows, args.width, [&](int64_t t, int64_t d) {
+    const int64_t row = args.x_rows != nullptr ? args.x_rows[t] : t;
+    const float* x = args.x + row * args.x_stride + d;
+    BF16* y = args.y + t * args.width + d;
+    if constexpr (kEight) {
+      const float4 a = *reinterpret_cast<const float4*>(x);
+      const float4 b = *reinterpret_cast<const float4*>(x + 4);
+      *reinterpret_cast<uint4*>(y) = {PackBF16(a.x, a.y), PackBF16(a.z, a.w),
+                                      PackBF16(b.x, b.y), PackBF16(b.z, b.w)};
+    } else {
+      *y = ToBF16(*x);
+    }
+  });
+}
+
+bool IsAligned(const void* p) {
+  return reinterpret_cast<uintptr_t>(p) % 16 == 0;
 }
 
 __global__ void ScaleKernel(float* x, int64_t count, float factor) {
@@ -122,8 +170,28 @@ void RopeTable(int64_t positions, const int64_t* position, int64_t frequencies,
 }
 
 void GatedGelu(const GatedGeluArgs& args, KernelLine& line) {
-  Launch(GatedGeluKernel, BlocksFor(args.rows * args.width), kThreads, 0, line,
-         args);
+  const bool four =
+      IsAligned(args.gate) && IsAligned(args.up) && IsAligned(args.y) &&
+      (args.width | args.gate_stride | args.up_stride | args.y_stride) % 4 == 0;
+  if (four) {
+    Launch(GatedGeluKernel<true>, BlocksForRows(args.rows, args.width, 4),
+           kThreads, 0, line, args);
+  } else {
+    Launch(GatedGeluKernel<false>, BlocksForRows(args.rows, args.width, 1),
+           kThreads, 0, line, args);
+  }
+}
+
+void RoundRows(const RoundRowsArgs& args, KernelLine& line) {
+  const bool eight = IsAligned(args.x) && IsAligned(args.y) &&
+                     args.width % 8 == 0 && args.x_stride % 4 == 0;
+  if (eight) {
+    Launch(RoundRowsKernel<true>, BlocksForRows(args.rows, args.width, 8),
+           kThreads, 0, line, args);
+  } else {
+    Launch(RoundRowsKernel<false>, BlocksForRows(args.rows, args.width, 1),
+           kThreads, 0, line, args);
+  }
 }
 
 void Scale(float* x, int64_t count, float factor, KernelLine& line) {

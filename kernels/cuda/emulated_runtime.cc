@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/cuda/emulated_stream.h"
 #include "kernels/cuda/emulator.h"
 #include "kernels/cuda/runtime.h"
 
@@ -68,6 +69,10 @@ void RunCall(const KernelCalls& one) {
 }
 
 }  // namespace
+
+void AskOf(Stream stream, std::function<void()> work) {
+  stream->Ask(std::move(work));
+}
 
 absl::Status UseDevice(int index) {
   if (index == 0) return absl::OkStatus();

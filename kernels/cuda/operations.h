@@ -42,6 +42,17 @@ inline bool GeluFollows(const MatmulArgs& product, const GatedGeluArgs& gelu) {
          gelu.y == product.y && gelu.gate_stride == product.y_stride &&
          gelu.y_stride == product.y_stride;
 }
+// y[i] = x[row(i)] rounded to bf16, row(i) as in MatmulArgs; rows of y lie one
+// behind the other.
+struct RoundRowsArgs {
+  int64_t rows = 0;
+  int64_t width = 0;
+  const float* x = nullptr;
+  int64_t x_stride = 0;
+  const int32_t* x_rows = nullptr;
+  BF16* y = nullptr;
+};
+void RoundRows(const RoundRowsArgs& args, KernelLine& line);
 void AttentionInputs(const AttentionInputsArgs& args, KernelLine& line);
 void GatedGelu(const GatedGeluArgs& args, KernelLine& line);
 void Router(const RouterArgs& args, KernelLine& line);
@@ -74,8 +85,8 @@ struct ExpertSums {
   int64_t hidden = 0;
   float* y = nullptr;
 };
-// All but the sums. `router`, if any, chooses the experts of `args` and is run
-// before; `beside` is run as well.
+// All but the sums and the products beside. `router`, if any, chooses the
+// experts of `args` and is run before.
 ExpertSums ExpertOutputs(const ExpertsArgs& args, const RouterArgs* router,
                          void* scratch, KernelLine& line);
 // The sums, and norms of as many rows behind them.

@@ -15,6 +15,7 @@
 #include "kernels/backend/cpu_backend.h"
 #include "kernels/base/thread_pool.h"
 #include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/device_test.h"
 
 namespace facet {
 namespace {
@@ -32,62 +33,9 @@ BackendLimits Limits() {
   return limits;
 }
 
-class OperationsTest : public testing::Test {
+class OperationsTest : public DeviceTest {
  protected:
-  OperationsTest()
-      : cpu_(MakeCpuBackend(&pool_)),
-        device_(Open()),
-        gpu_(*device_->MakeBackend(Limits())) {
-    gpu_->BeginStep();
-  }
-
-  static std::unique_ptr<Device> Open() {
-    auto device = FACET_CUDA::OpenDevice(0);
-    if (device.ok()) return *std::move(device);
-    std::fprintf(stderr, "%s\n", device.status().ToString().c_str());
-    std::exit(1);
-  }
-
-  std::vector<float> Random(int64_t count, float scale = 1) {
-    std::normal_distribution<float> normal(0, scale);
-    std::vector<float> values(count);
-    for (float& value : values) value = normal(random_);
-    return values;
-  }
-  std::vector<BF16> RandomBF16(int64_t count, float scale = 1) {
-    std::vector<BF16> values(count);
-    for (size_t i = 0; i < values.size(); ++i) {
-      values[i] = ToBF16(Random(1, scale)[0]);
-    }
-    return values;
-  }
-
-  template <typename T>
-  T* OnDevice(const std::vector<T>& values) {
-    kept_.push_back(*DeviceMemory::Allocate(device_.get(),
-                                            values.size() * sizeof(T), "test"));
-    T* data = static_cast<T*>(kept_.back().data());
-    EXPECT_TRUE(
-        gpu_->Write(values.data(), values.size() * sizeof(T), data).ok());
-    return data;
-  }
-  template <typename T>
-  std::vector<T> FromDevice(const T* data, int64_t count) {
-    std::vector<T> values(count);
-    const absl::Status status =
-        gpu_->Read(data, count * sizeof(T), values.data());
-    EXPECT_TRUE(status.ok()) << status;
-    return values;
-  }
-
-  template <typename T>
-  static void ExpectSameBits(const std::vector<T>& a, const std::vector<T>& b,
-                             const std::string& what) {
-    ASSERT_EQ(a.size(), b.size());
-    for (size_t i = 0; i < a.size(); ++i) {
-      ASSERT_EQ(std::memcmp(&a[i], &b[i], sizeof(T)), 0) << what << " at " << i;
-    }
-  }
+  OperationsTest() : DeviceTest(Limits()) {}
 
   // A product on both sides.
   void CheckProduct(MatmulArgs args, int64_t w_rows, bool bf16, bool gated,
@@ -116,29 +64,6 @@ class OperationsTest : public testing::Test {
     gpu_->Matmuls("test", {&gpu, 1});
     ExpectSameBits(FromDevice(gpu.y, y.size()), y, what);
   }
-
-  // Kernels run for what `body` asks for.
-  template <typename Body>
-  int64_t KernelsOf(Body body) {
-    EXPECT_TRUE(Drain().ok());
-    const int64_t before = FACET_CUDA::CountsOf(*gpu_).kernels;
-    body();
-    EXPECT_TRUE(Drain().ok());
-    return FACET_CUDA::CountsOf(*gpu_).kernels - before;
-  }
-  absl::Status Drain() {
-    float value = 0;
-    if (drained_ == nullptr) drained_ = OnDevice(std::vector<float>(1));
-    return gpu_->Read(drained_, sizeof(value), &value);
-  }
-
-  float* drained_ = nullptr;
-  std::mt19937 random_{11};
-  ThreadPool pool_{2};
-  std::unique_ptr<Backend> cpu_;
-  std::unique_ptr<Device> device_;
-  std::unique_ptr<Backend> gpu_;
-  std::vector<DeviceMemory> kept_;
 };
 
 TEST_F(OperationsTest, WeightsDrawnHereAreTheHosts) {
@@ -692,7 +617,9 @@ TEST_F(OperationsTest, AProductGoesTogetherWithItsGatedGelu) {
       gelu.gate = gelu.y = y;
       const int64_t kernels = KernelsOf([&] {
         gpu_->Matmuls("test", {&product, 1});
-        if (!together) EXPECT_TRUE(Drain().ok());
+        if (!together) {
+          EXPECT_TRUE(Drain().ok());
+        }
         gpu_->GatedGelu("test", gelu);
       });
       EXPECT_EQ(kernels, together ? 1 : 2);

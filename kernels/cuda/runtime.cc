@@ -102,6 +102,8 @@ int64_t FreeBytes() {
 
 bool HasNccl() { return true; }
 
+absl::StatusOr<const CublasApi*> FindCublas() { return LoadCublas(); }
+
 absl::StatusOr<void*> AllocateDevice(size_t bytes) {
   void* memory = nullptr;
   const cudaError_t error = cudaMalloc(&memory, bytes);

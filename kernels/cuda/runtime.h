@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "kernels/cuda/cublas_api.h"
 #include "kernels/cuda/kernel_calls.h"
 #include "kernels/cuda/stream.h"
 
@@ -29,6 +30,9 @@ int64_t FreeBytes();
 
 // Whether its memory and streams are ones that NCCL knows.
 bool HasNccl();
+
+// cuBLAS as it works on these. Errors: LoadCublas()'s.
+absl::StatusOr<const CublasApi*> FindCublas();
 
 // INTERNAL or RESOURCE_EXHAUSTED, in the runtime's words.
 absl::StatusOr<void*> AllocateDevice(size_t bytes);

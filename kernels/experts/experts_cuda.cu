@@ -170,7 +170,6 @@ ExpertSums ExpertOutputs(const ExpertsArgs& args, const RouterArgs* router,
                          void* scratch, KernelLine& line) {
   ExpertSums sums;
   if (args.tokens == 0) return sums;
-  Matmuls(args.beside, line);
   ExpertPairs pairs =
       PlaceExpertPairs(scratch, args.tokens, args.experts_per_token,
                        args.experts, args.hidden, args.width);

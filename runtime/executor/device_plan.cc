@@ -53,6 +53,19 @@ std::optional<ParallelismOptions> SmallestPlan(const ModelConfig& model,
   return std::nullopt;
 }
 
+// Of the products of a rank's layers.
+int64_t WidestInput(const ModelConfig& model, const ShardPlan& plan, int rank) {
+  const RankShard& shard = plan.shard(rank);
+  int64_t widest = std::max<int64_t>(model.hidden_size, model.per_layer_width);
+  for (int64_t i = shard.layers.begin; i < shard.layers.end; ++i) {
+    const int layer = static_cast<int>(i);
+    widest =
+        std::max({widest, shard.query_heads.size() * model.layers[i].head_dim,
+                  plan.MlpColumns(model, rank, layer).size()});
+  }
+  return widest;
+}
+
 }  // namespace
 
 BackendLimits LimitsOf(const ModelConfig& model, const ShardPlan& plan,
@@ -68,6 +81,7 @@ BackendLimits LimitsOf(const ModelConfig& model, const ShardPlan& plan,
     limits.hidden = model.hidden_size;
     limits.expert_width = model.expert_width;
   }
+  limits.widest_input = WidestInput(model, plan, rank);
   if (plan.shard(rank).stage == plan.pp_size() - 1) {
     limits.logit_rows = std::min(tokens, Model::kDeviceLogitRows);
     limits.vocab = plan.shard(rank).vocab.size();

@@ -47,5 +47,18 @@ TEST_F(DeviceFitTest, TooManyWeightsAreAnsweredWithAPlanThatFits) {
   EXPECT_NE(message.find("would fit on"), std::string::npos) << message;
 }
 
+// What a product of a rank reads: the input of down_proj, cut by tensor
+// parallelism until the residual stream is wider.
+TEST_F(DeviceFitTest, LimitsKnowTheWidestInputOfARank) {
+  EXPECT_EQ(LimitsOf(model_, plan_, 0, 512).widest_input, 21504);
+  ParallelismOptions eight;
+  eight.tp_size = 8;
+  const ShardPlan cut = *ShardPlan::Create(model_, eight);
+  EXPECT_EQ(LimitsOf(model_, cut, 3, 512).widest_input, 5376);
+  const ModelConfig experts = Published("gemma-4-26B-A4B");
+  const ShardPlan whole = *ShardPlan::Create(experts, {});
+  EXPECT_EQ(LimitsOf(experts, whole, 0, 512).widest_input, 16 * 512);
+}
+
 }  // namespace
 }  // namespace facet

@@ -98,9 +98,12 @@ class RankRunnerImpl : public RankRunner {
     if (options_.profile != nullptr) {
       backend_ = MakeProfilingBackend(std::move(backend_), options_.profile);
     }
-    model_ = std::make_unique<Model>(
-        &config_, &plan_, options_.rank, options_.numerics, &weights_,
-        kv_cache_.get(), model_world, model_tp, backend_.get(), nullptr);
+    NumericsOptions numerics = options_.numerics;
+    // Processors have nothing to trade.
+    if (device_ == nullptr) numerics.fast = false;
+    model_ = std::make_unique<Model>(&config_, &plan_, options_.rank, numerics,
+                                     &weights_, kv_cache_.get(), model_world,
+                                     model_tp, backend_.get(), nullptr);
     if (device_ != nullptr) {
       FACET_RETURN_IF_ERROR(
           model_->ReserveOn(device_.get(), options_.max_step_tokens));

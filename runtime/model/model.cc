@@ -41,7 +41,7 @@ Model::Model(const ModelConfig* config, const ShardPlan* plan, int rank,
       plan_(*plan),
       shard_(plan->shard(rank)),
       round_inputs_(numerics.activations == Activations::kBF16 &&
-                    config->num_experts == 0),
+                    (numerics.fast || config->num_experts == 0)),
       weights_(*weights),
       kv_cache_(*kv_cache),
       world_(*world),
