@@ -2,6 +2,7 @@
 // processors: the same bits for every chunk, batch and number of ranks. The
 // device is the emulation of one.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -26,7 +27,8 @@ class DeviceModelTest : public testing::TestWithParam<std::string> {
  protected:
   std::unique_ptr<Executor> Start(int tp_size, int pp_size, bool on_device,
                                   KvFormat kv_format = KvFormat::kF32,
-                                  Activations activations = Activations::kF32) {
+                                  Activations activations = Activations::kF32,
+                                  bool fast = false) {
     RankOptions options;
     options.model_directory = TinyDirectory(GetParam());
     options.parallelism.tp_size = tp_size;
@@ -34,6 +36,7 @@ class DeviceModelTest : public testing::TestWithParam<std::string> {
     if (config_.num_experts > 0) options.parallelism.ep_size = tp_size;
     options.numerics.kv_format = kv_format;
     options.numerics.activations = activations;
+    options.numerics.fast = fast;
     options.pools = {32, 128, 128};
     if (on_device) options.open_device = Open;
     auto cluster = MakeThreadCluster(options);
@@ -126,6 +129,29 @@ TEST_P(DeviceModelTest, LogitsOfRoundedInputsDependOnNoChunkAndNoRank) {
               0)
         << "prompt " << p;
   }
+}
+
+// A prompt of enough rows for the vendor's library; what comes out is near what
+// exact sums of exact inputs give.
+TEST_P(DeviceModelTest, FastLogitsAreNearExactOnes) {
+  const auto exact = Start(1, 1, false);
+  const auto fast = Start(1, 1, true, KvFormat::kF32, Activations::kBF16,
+                          /*fast=*/true);
+  ASSERT_TRUE(exact != nullptr && fast != nullptr);
+  std::vector<TokenIds> prompts(1);
+  for (int i = 0; i < 136; ++i) prompts[0].push_back(2 + i * 7 % 250);
+  const auto a = LogitsOf(*exact, prompts, TinyForward(GetParam()));
+  const auto b = LogitsOf(*fast, prompts, TinyForward(GetParam()));
+  ASSERT_TRUE(a.ok()) << a.status();
+  ASSERT_TRUE(b.ok()) << b.status();
+  double difference = 0, size = 0;
+  for (size_t i = 0; i < (*a)[0].size(); ++i) {
+    difference += std::fabs((*a)[0][i] - (*b)[0][i]);
+    size += std::fabs((*a)[0][i]);
+  }
+  // Inputs lose 2^-9 of themselves at every product of a few layers, and an
+  // expert may be another one.
+  EXPECT_LT(difference, 0.05 * size);
 }
 
 // Chosen among the best ones that the device lists; rows stay there.
