@@ -23,6 +23,22 @@ __device__ inline void CopyAsync(void* shared, const void* global) {
 #endif
 }
 
+// The same, or zeros where `copy` is not set: nothing is read then.
+__device__ inline void CopyAsyncOrZero(void* shared, const void* global,
+                                       bool copy) {
+#if defined(__CUDA_ARCH__)
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(
+                   static_cast<unsigned>(__cvta_generic_to_shared(shared))),
+               "l"(global), "r"(copy ? 16 : 0));
+#else
+  struct alignas(16) Piece {
+    unsigned char bytes[16];
+  };
+  *static_cast<Piece*>(shared) =
+      copy ? *static_cast<const Piece*>(global) : Piece();
+#endif
+}
+
 __device__ inline void CommitCopies() {
 #if defined(__CUDA_ARCH__)
   asm volatile("cp.async.commit_group;");

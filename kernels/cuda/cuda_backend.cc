@@ -31,8 +31,8 @@ size_t StateBytes(const BackendLimits& limits) {
 size_t ExpertsBytes(const BackendLimits& limits) {
   if (limits.experts == 0) return 0;
   return ExpertsScratchBytes(limits.tokens, limits.experts_per_token,
-                             limits.experts, limits.hidden,
-                             limits.expert_width);
+                             limits.experts, limits.hidden, limits.expert_width,
+                             limits.fast);
 }
 
 size_t TopBytes(const BackendLimits& limits) {
@@ -69,6 +69,7 @@ class CudaBackend : public Backend {
 
   absl::Status Reserve(Device* device, const BackendLimits& limits) {
     FACET_CHECK(StateBytes(limits) <= kStateBytesMost);
+    fast_ = limits.fast;
     FACET_ASSIGN_OR_RETURN(
         inputs_, StepInputs::Create(device, StepInputBytes(limits), stream_));
     FACET_ASSIGN_OR_RETURN(states_,
@@ -204,8 +205,9 @@ class CudaBackend : public Backend {
     }
     RunPending();
     Products(args.beside);
-    const ExpertSums sums = ExpertOutputs(
-        args, router.has_value() ? &*router : nullptr, experts_.data(), *line_);
+    const ExpertSums sums =
+        ExpertOutputs(args, router.has_value() ? &*router : nullptr, fast_,
+                      experts_.data(), *line_);
     if (sums.tokens > 0) sums_ = sums;
   }
   void Scale(const char*, absl::Span<float> x, float factor) override {
@@ -293,6 +295,7 @@ class CudaBackend : public Backend {
 
   const int index_;
   const Stream stream_;
+  bool fast_ = false;
   std::unique_ptr<LaunchLine> line_;
   std::unique_ptr<StepInputs> inputs_;
   // Operations that the next one may go together with; at most one of them.

@@ -17,6 +17,10 @@ BackendLimits FastLimits() {
   limits.head_dim = 64;
   limits.fast = true;
   limits.widest_input = 512;
+  limits.experts_per_token = 8;
+  limits.experts = 24;
+  limits.hidden = 208;
+  limits.expert_width = 168;
   return limits;
 }
 
@@ -241,6 +245,140 @@ TEST_F(FastTest, ProductsRunInTheOrderOfTheOtherOperations) {
           << i << ", " << j;
     }
   }
+}
+
+struct ExpertsCase {
+  int64_t tokens, hidden, width;
+  int all_experts, first_expert, experts;
+  int k = 2;
+  int replicas = 1, replica = 0;
+  bool skewed = false;  // most tokens choose the same
+};
+
+// Within f32 rounding of sums of rounded values, and one rounding to bf16 of
+// what lies between the two products.
+TEST_F(FastTest, ExpertsOfManyTokensAreOnTensorCores) {
+  const ExpertsCase cases[] = {
+      {128, 64, 64, 4, 0, 4},
+      {130, 72, 40, 5, 0, 5, 3},                // no whole chunks or tiles
+      {150, 128, 168, 3, 0, 3, 2, 1, 0, true},  // more than a tile of one
+      {140, 208, 72, 24, 8, 8, 8},              // of several ranks' experts
+      {141, 64, 24, 6, 2, 4, 3, 2, 1},          // and of several replicas
+      {320, 40, 136, 2, 0, 2, 1, 1, 0, true},   // two tiles and a bit
+      {200, 64, 136, 24, 0, 24, 8},             // choices of two blocks
+  };
+  for (const ExpertsCase& c : cases) {
+    SCOPED_TRACE("tokens " + std::to_string(c.tokens) + ", hidden " +
+                 std::to_string(c.hidden));
+    const std::vector<float> x = Random(c.tokens * c.hidden);
+    const std::vector<BF16> gate_up =
+        RandomBF16(c.experts * 2 * c.width * c.hidden, 0.3f);
+    const std::vector<BF16> down =
+        RandomBF16(c.experts * c.hidden * c.width, 0.3f);
+    std::vector<int32_t> chosen(c.tokens * c.k);
+    for (int64_t t = 0; t < c.tokens; ++t) {
+      const int begin = c.skewed && t % 7 != 0
+                            ? 0
+                            : static_cast<int>(random_() % c.all_experts);
+      for (int j = 0; j < c.k; ++j) {
+        chosen[t * c.k + j] = (begin + j) % c.all_experts;
+      }
+    }
+    std::vector<float> weights = Random(c.tokens * c.k, 0.5f);
+    ExpertsArgs args;
+    args.tokens = c.tokens;
+    args.hidden = args.gate_up_stride = c.hidden;
+    args.width = args.down_stride = c.width;
+    args.experts_per_token = c.k;
+    args.first_expert = c.first_expert;
+    args.experts = c.experts;
+    args.replicas = c.replicas;
+    args.replica = c.replica;
+    args.bf16_inputs = true;
+    args.x = OnDevice(x);
+    args.chosen = OnDevice(chosen);
+    args.weights = OnDevice(weights);
+    args.gate_up = OnDevice(gate_up);
+    args.down = OnDevice(down);
+    args.y = OnDevice(std::vector<float>(c.tokens * c.hidden));
+    // Grouping, one kernel or two, rounding, two products, and sums.
+    const int64_t choices = c.tokens * c.k;
+    EXPECT_EQ(KernelsOf([&] { gpu_->Experts("test", args); }),
+              choices > 1024 ? 6 : 5);
+    const std::vector<float> found = FromDevice(args.y, c.tokens * c.hidden);
+
+    for (int64_t t = 0; t < c.tokens; t += 1 + t % 5) {
+      std::vector<double> sums(c.hidden), bounds(c.hidden);
+      for (int j = 0; j < c.k; ++j) {
+        const int64_t e = chosen[t * c.k + j] - c.first_expert;
+        if (e < 0 || e >= c.experts || t % c.replicas != c.replica) continue;
+        std::vector<double> gated(c.width);
+        const auto dot = [&](int64_t row) {
+          double sum = 0;
+          for (int64_t d = 0; d < c.hidden; ++d) {
+            sum += double{ToFloat(ToBF16(x[t * c.hidden + d]))} *
+                   ToFloat(gate_up[(e * 2 * c.width + row) * c.hidden + d]);
+          }
+          return sum;
+        };
+        for (int64_t i = 0; i < c.width; ++i) {
+          gated[i] = Gelu(dot(i)) * dot(c.width + i);
+        }
+        const double weight = weights[t * c.k + j];
+        for (int64_t d = 0; d < c.hidden; ++d) {
+          double sum = 0, size = 0;
+          for (int64_t i = 0; i < c.width; ++i) {
+            const double term =
+                gated[i] * ToFloat(down[(e * c.hidden + d) * c.width + i]);
+            sum += term;
+            size += std::fabs(term);
+          }
+          sums[d] += weight * sum;
+          bounds[d] += std::fabs(weight) * size;
+        }
+      }
+      for (int64_t d = 0; d < c.hidden; ++d) {
+        // Half a unit of the last of eight bits, and room for what moved it
+        // over an edge.
+        ASSERT_NEAR(found[t * c.hidden + d], sums[d],
+                    bounds[d] * 0x1.01p-8 + 1e-5)
+            << "token " << t << ", " << d;
+      }
+    }
+  }
+}
+
+// Decoding keeps the streaming loop, and rounds nothing in it: the bits are
+// those of every mode.
+TEST_F(FastTest, ExpertsOfFewTokensAreExact) {
+  const int64_t tokens = 20, hidden = 64, width = 32, experts = 6;
+  const int k = 3;
+  const std::vector<float> x = Random(tokens * hidden),
+                           weights = Random(tokens * k);
+  const std::vector<BF16> gate_up = RandomBF16(experts * 2 * width * hidden),
+                          down = RandomBF16(experts * hidden * width);
+  std::vector<int32_t> chosen(tokens * k);
+  for (size_t i = 0; i < chosen.size(); ++i) {
+    chosen[i] = static_cast<int32_t>((i + i / k) % experts);
+  }
+  std::vector<float> y(tokens * hidden);
+  ExpertsArgs args;
+  args.tokens = tokens;
+  args.hidden = args.gate_up_stride = hidden;
+  args.width = args.down_stride = width;
+  args.experts_per_token = k;
+  args.experts = experts;
+  ExpertsArgs gpu = args;
+  gpu.bf16_inputs = true;
+  args.x = x.data(), args.chosen = chosen.data();
+  args.weights = weights.data(), args.y = y.data();
+  args.gate_up = gate_up.data(), args.down = down.data();
+  gpu.x = OnDevice(x), gpu.chosen = OnDevice(chosen);
+  gpu.weights = OnDevice(weights), gpu.y = OnDevice(y);
+  gpu.gate_up = OnDevice(gate_up), gpu.down = OnDevice(down);
+  cpu_->Experts("test", args);
+  gpu_->Experts("test", gpu);
+  ExpectSameBits(FromDevice(gpu.y, tokens * hidden), y, "experts");
 }
 
 }  // namespace

@@ -73,9 +73,11 @@ void DrawWeights(const RandomTensor& tensor, const RandomSlice& slice, BF16* y,
 const TopKey* TopLogits(int64_t rows, int64_t width, const float* logits,
                         int count, void* scratch, KernelLine& line);
 
-// Device memory that Experts() works in, for steps of up to `tokens`.
+// Device memory that Experts() works in, for steps of up to `tokens`; more
+// where experts may be `fast`.
 size_t ExpertsScratchBytes(int64_t tokens, int experts_per_token,
-                           int64_t experts, int64_t hidden, int64_t width);
+                           int64_t experts, int64_t hidden, int64_t width,
+                           bool fast);
 // What is left to do behind ExpertOutputs().
 struct ExpertSums {
   int64_t tokens = 0;
@@ -86,9 +88,10 @@ struct ExpertSums {
   float* y = nullptr;
 };
 // All but the sums and the products beside. `router`, if any, chooses the
-// experts of `args` and is run before.
+// experts of `args` and is run before. With `fast`, products of many tokens run
+// on tensor cores, rounded, and others round nothing.
 ExpertSums ExpertOutputs(const ExpertsArgs& args, const RouterArgs* router,
-                         void* scratch, KernelLine& line);
+                         bool fast, void* scratch, KernelLine& line);
 // The sums, and norms of as many rows behind them.
 void AddExperts(const ExpertSums& sums, absl::Span<const RmsNormArgs> norms,
                 KernelLine& line);

@@ -1,13 +1,14 @@
-// The routed experts without a word to the host: one block groups the pairs of
-// token and expert (and routes a few tokens first), then blocks take (expert,
-// tile) of the two products, and the weighted outputs are added token by token,
-// with the norms of their sums behind.
+// The routed experts without a word to the host: the pairs of token and expert
+// are grouped by expert (and a few tokens routed first), then blocks take
+// (expert, tile) of the two products, and the weighted outputs are added token
+// by token, with the norms of their sums behind.
 #include <algorithm>
 
 #include "kernels/base/check.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/operations.h"
 #include "kernels/experts/experts_cuda_plan.h"
+#include "kernels/experts/experts_tensor_cuda.h"
 #include "kernels/matmul/matmul_cuda.h"
 #include "kernels/rms_norm/rms_norm_cuda.h"
 #include "kernels/router/router_cuda.h"
@@ -20,52 +21,124 @@ constexpr int kGroupThreads = 256;
 // A warp each.
 constexpr int kMostRoutedTokens = kGroupThreads / 32;
 
-// Thread e lists the pairs of expert e, in rising token, then all of them write
-// where each pair of a token went.
-__device__ void GroupPairs(const ExpertPairs& pairs, const int32_t* chosen,
-                           const float* weights) {
-  int32_t* counts = SharedMemory<int32_t>();  // [experts]
-  const int k = pairs.experts_per_token;
-  for (int e = threadIdx.x; e < pairs.experts; e += blockDim.x) {
-    int32_t count = 0;
-    for (int64_t i = 0; i < pairs.tokens * k; ++i) {
-      if (!IsMine(pairs, i / k)) continue;
-      count += chosen[i] - pairs.first_expert == e;
+// Shared memory of a block that groups a chunk of choices: what each expert has
+// before and in it, where its pairs begin, and the choices.
+size_t GroupBytes(const ExpertPairs& pairs, int64_t choices) {
+  const int64_t staged =
+      choices < kChoicesTogether ? choices : int64_t{kChoicesTogether};
+  return (2 * (pairs.experts + 1) + staged) * sizeof(int32_t);
+}
+
+// A chunk of choices in shared memory, as experts at hand; -1: not at hand.
+struct Choices {
+  int32_t first;
+  int32_t count;
+  int32_t* expert;
+
+  __device__ int32_t CountOf(int32_t e) const {
+    int32_t found = 0;
+    for (int32_t i = 0; i < count; ++i) found += expert[i] == e;
+    return found;
+  }
+};
+__device__ Choices StageChoices(const ExpertPairs& pairs, const int32_t* chosen,
+                                int64_t chunk, int32_t* to) {
+  const int32_t all =
+      static_cast<int32_t>(pairs.tokens) * pairs.experts_per_token;
+  const int32_t first = static_cast<int32_t>(chunk) * kChoicesTogether;
+  const int32_t left = all - first;
+  const Choices choices = {
+      first, left < kChoicesTogether ? left : kChoicesTogether, to};
+  for (int32_t i = threadIdx.x; i < choices.count; i += blockDim.x) {
+    const int32_t expert = chosen[first + i] - pairs.first_expert;
+    const bool here = expert >= 0 && expert < pairs.experts &&
+                      IsMine(pairs, (first + i) / pairs.experts_per_token);
+    to[i] = here ? expert : -1;
+  }
+  __syncthreads();
+  return choices;
+}
+
+// Groups chunk `chunk` of `chunks`: thread e lists its pairs of expert e behind
+// those of lower experts and of earlier chunks, in rising token, and writes
+// where each pair of a token went. With several chunks pairs.counts are known.
+__device__ void GroupChunk(const ExpertPairs& pairs, const int32_t* chosen,
+                           const float* weights, int64_t chunk, int64_t chunks,
+                           int tile_rows) {
+  int32_t* before = SharedMemory<int32_t>();  // [experts], in earlier chunks
+  int32_t* begin = before + pairs.experts + 1;
+  const Choices choices =
+      StageChoices(pairs, chosen, chunk, begin + pairs.experts + 1);
+  for (int32_t e = threadIdx.x; e < pairs.experts; e += blockDim.x) {
+    int32_t earlier = 0, total = 0;
+    if (chunks == 1) {
+      total = choices.CountOf(e);
+    } else {
+      for (int64_t c = 0; c < chunks; ++c) {
+        const int32_t count = pairs.counts[c * pairs.experts + e];
+        if (c < chunk) earlier += count;
+        total += count;
+      }
     }
-    counts[e] = count;
+    before[e] = earlier;
+    begin[e + 1] = total;
   }
   __syncthreads();
   if (threadIdx.x == 0) {
-    int32_t begin = 0, active = 0;
-    for (int e = 0; e < pairs.experts; ++e) {
-      pairs.begin[e] = begin;
-      if (counts[e] > 0) pairs.active[1 + active++] = e;
-      begin += counts[e];
-    }
-    pairs.begin[pairs.experts] = begin;
-    pairs.active[0] = active;
-  }
-  for (int64_t i = threadIdx.x; i < pairs.tokens * k; i += blockDim.x) {
-    pairs.pair_of[i] = -1;
+    begin[0] = 0;
+    for (int32_t e = 0; e < pairs.experts; ++e) begin[e + 1] += begin[e];
   }
   __syncthreads();
-  for (int e = threadIdx.x; e < pairs.experts; e += blockDim.x) {
-    int32_t pair = pairs.begin[e];
-    if (counts[e] == 0) continue;
-    for (int64_t i = 0; i < pairs.tokens * k; ++i) {
-      if (!IsMine(pairs, i / k) || chosen[i] - pairs.first_expert != e) {
-        continue;
-      }
-      pairs.rows[pair] = static_cast<int32_t>(i / k);
-      pairs.weights[pair] = weights[i];
-      pairs.pair_of[i] = pair++;
+
+  const int k = pairs.experts_per_token;
+  for (int32_t i = threadIdx.x; i < choices.count; i += blockDim.x) {
+    if (choices.expert[i] < 0) pairs.pair_of[choices.first + i] = -1;
+  }
+  for (int32_t e = threadIdx.x; e < pairs.experts; e += blockDim.x) {
+    int32_t pair = begin[e] + before[e];
+    if (begin[e] == begin[e + 1]) continue;
+    for (int32_t i = 0; i < choices.count; ++i) {
+      if (choices.expert[i] != e) continue;
+      const int32_t choice = choices.first + i;
+      pairs.rows[pair] = choice / k;
+      pairs.weights[pair] = weights[choice];
+      pairs.pair_of[choice] = pair++;
     }
+  }
+  if (chunk > 0) return;
+
+  // One block tells where everything is.
+  for (int32_t e = threadIdx.x; e <= pairs.experts; e += blockDim.x) {
+    pairs.begin[e] = begin[e];
+  }
+  if (threadIdx.x != 0) return;
+  int32_t active = 0, tiles = 0;
+  for (int32_t e = 0; e < pairs.experts; ++e) {
+    if (begin[e] == begin[e + 1]) continue;
+    pairs.active[1 + active++] = e;
+    if (tile_rows == 0) continue;
+    const int32_t own = TilesOfExpert(begin[e + 1] - begin[e], tile_rows);
+    for (int32_t i = 0; i < own; ++i) {
+      pairs.tiles[tiles++] =
+          ExpertTileAt(e, begin[e], begin[e + 1], i, tile_rows);
+    }
+  }
+  pairs.active[0] = active;
+  if (tile_rows > 0) *pairs.num_tiles = tiles;
+}
+
+// Of a chunk a block: its pairs of every expert.
+__global__ void CountKernel(ExpertPairs pairs, const int32_t* chosen) {
+  const Choices choices =
+      StageChoices(pairs, chosen, blockIdx.x, SharedMemory<int32_t>());
+  for (int32_t e = threadIdx.x; e < pairs.experts; e += blockDim.x) {
+    pairs.counts[blockIdx.x * pairs.experts + e] = choices.CountOf(e);
   }
 }
 
 __global__ void GroupKernel(ExpertPairs pairs, const int32_t* chosen,
-                            const float* weights) {
-  GroupPairs(pairs, chosen, weights);
+                            const float* weights, int tile_rows) {
+  GroupChunk(pairs, chosen, weights, blockIdx.x, gridDim.x, tile_rows);
 }
 
 __global__ void RouteAndGroupKernel(RouterArgs router, ExpertPairs pairs) {
@@ -75,7 +148,7 @@ __global__ void RouteAndGroupKernel(RouterArgs router, ExpertPairs pairs) {
                SharedMemory<unsigned char>() + t * RouterBytes(router));
   }
   __syncthreads();
-  GroupPairs(pairs, router.chosen, router.weights);
+  GroupChunk(pairs, router.chosen, router.weights, 0, 1, 0);
 }
 
 // Product of one expert's pairs; `args` is that of expert 0 and of all pairs.
@@ -109,6 +182,50 @@ __global__ void __launch_bounds__(kMatmulThreads)
     ExpertKernel(ExpertPairs pairs, MatmulArgs args, int64_t weight_stride,
                  bool rows_are_tokens) {
   ExpertTile(pairs, args, weight_stride, rows_are_tokens);
+}
+
+// Weights stream by once for every eight pairs of an expert, which is as fast
+// as memory while an expert has few. In fast mode nothing is rounded here: it
+// would cost more than it saves.
+void StreamExperts(const ExpertsArgs& args, const ExpertPairs& pairs,
+                   bool rounded, KernelLine& line) {
+  // No more experts than pairs have work.
+  const int64_t most = args.tokens * args.experts_per_token;
+  const unsigned active =
+      static_cast<unsigned>(most < args.experts ? most : args.experts);
+  MatmulArgs gated;
+  gated.m = 1;
+  gated.n = args.width;
+  gated.k = args.hidden;
+  gated.x = args.x;
+  gated.x_stride = args.hidden;
+  gated.w = args.gate_up;
+  gated.w_dtype = args.gate_up_dtype;
+  gated.w_stride = args.gate_up_stride;
+  gated.up = static_cast<const unsigned char*>(args.gate_up) +
+             args.width * args.gate_up_stride * SizeOf(args.gate_up_dtype);
+  gated.bf16_inputs = rounded;
+  gated.y = pairs.activated;
+  gated.y_stride = args.width;
+  Launch(ExpertKernel, dim3(active, static_cast<unsigned>(TilesOf(gated))),
+         dim3(kMatmulThreads), kStreamSharedBytes, line, pairs, gated,
+         2 * args.width * args.gate_up_stride, true);
+
+  MatmulArgs down;
+  down.m = 1;
+  down.n = args.hidden;
+  down.k = args.width;
+  down.x = pairs.activated;
+  down.x_stride = args.width;
+  down.w = args.down;
+  down.w_dtype = args.down_dtype;
+  down.w_stride = args.down_stride;
+  down.bf16_inputs = rounded;
+  down.y = pairs.output;
+  down.y_stride = args.hidden;
+  Launch(ExpertKernel, dim3(active, static_cast<unsigned>(TilesOf(down))),
+         dim3(kMatmulThreads), kStreamSharedBytes, line, pairs, down,
+         args.hidden * args.down_stride, false);
 }
 
 // Token `t` by a block; `order` holds CombineBytes().
@@ -160,70 +277,47 @@ __global__ void CombineAndNormKernel(ExpertSums sums, NormChain chain) {
 }  // namespace
 
 size_t ExpertsScratchBytes(int64_t tokens, int experts_per_token,
-                           int64_t experts, int64_t hidden, int64_t width) {
+                           int64_t experts, int64_t hidden, int64_t width,
+                           bool fast) {
   return PlaceExpertPairs(nullptr, tokens, experts_per_token, experts, hidden,
-                          width)
+                          width, fast ? kBigTileX : 0)
       .bytes;
 }
 
 ExpertSums ExpertOutputs(const ExpertsArgs& args, const RouterArgs* router,
-                         void* scratch, KernelLine& line) {
+                         bool fast, void* scratch, KernelLine& line) {
   ExpertSums sums;
   if (args.tokens == 0) return sums;
+  const bool on_tensor_cores = fast && ExpertsUseTensorCores(args);
+  const int tile_rows = on_tensor_cores ? kBigTileX : 0;
   ExpertPairs pairs =
       PlaceExpertPairs(scratch, args.tokens, args.experts_per_token,
-                       args.experts, args.hidden, args.width);
+                       args.experts, args.hidden, args.width, tile_rows);
   pairs.first_expert = static_cast<int32_t>(args.first_expert);
   pairs.replicas = args.replicas;
   pairs.replica = args.replica;
-  const size_t group_bytes = args.experts * sizeof(int32_t);
-  if (router != nullptr && router->tokens <= kMostRoutedTokens) {
+  const int64_t choices = args.tokens * args.experts_per_token;
+  const size_t group_bytes = GroupBytes(pairs, choices);
+  if (router != nullptr && router->tokens <= kMostRoutedTokens &&
+      choices <= kChoicesTogether && tile_rows == 0) {
     Launch(RouteAndGroupKernel, dim3(1), dim3(kGroupThreads),
            std::max<size_t>(group_bytes, router->tokens * RouterBytes(*router)),
            line, *router, pairs);
   } else {
     if (router != nullptr) Router(*router, line);
-    Launch(GroupKernel, dim3(1), dim3(kGroupThreads), group_bytes, line, pairs,
-           args.chosen, args.weights);
+    const dim3 chunks(static_cast<unsigned>(ChoiceChunks(choices)));
+    if (chunks.x > 1) {
+      Launch(CountKernel, chunks, dim3(kGroupThreads), group_bytes, line, pairs,
+             args.chosen);
+    }
+    Launch(GroupKernel, chunks, dim3(kGroupThreads), group_bytes, line, pairs,
+           args.chosen, args.weights, tile_rows);
   }
-
-  // No more experts than pairs have work.
-  const int64_t most = args.tokens * args.experts_per_token;
-  const unsigned active =
-      static_cast<unsigned>(most < args.experts ? most : args.experts);
-  MatmulArgs gated;
-  gated.m = 1;
-  gated.n = args.width;
-  gated.k = args.hidden;
-  gated.x = args.x;
-  gated.x_stride = args.hidden;
-  gated.w = args.gate_up;
-  gated.w_dtype = args.gate_up_dtype;
-  gated.w_stride = args.gate_up_stride;
-  gated.up = static_cast<const unsigned char*>(args.gate_up) +
-             args.width * args.gate_up_stride * SizeOf(args.gate_up_dtype);
-  gated.bf16_inputs = args.bf16_inputs;
-  gated.y = pairs.activated;
-  gated.y_stride = args.width;
-  Launch(ExpertKernel, dim3(active, static_cast<unsigned>(TilesOf(gated))),
-         dim3(kMatmulThreads), kStreamSharedBytes, line, pairs, gated,
-         2 * args.width * args.gate_up_stride, true);
-
-  MatmulArgs down;
-  down.m = 1;
-  down.n = args.hidden;
-  down.k = args.width;
-  down.x = pairs.activated;
-  down.x_stride = args.width;
-  down.w = args.down;
-  down.w_dtype = args.down_dtype;
-  down.w_stride = args.down_stride;
-  down.bf16_inputs = args.bf16_inputs;
-  down.y = pairs.output;
-  down.y_stride = args.hidden;
-  Launch(ExpertKernel, dim3(active, static_cast<unsigned>(TilesOf(down))),
-         dim3(kMatmulThreads), kStreamSharedBytes, line, pairs, down,
-         args.hidden * args.down_stride, false);
+  if (on_tensor_cores) {
+    TensorExperts(args, pairs, line);
+  } else {
+    StreamExperts(args, pairs, /*rounded=*/args.bf16_inputs && !fast, line);
+  }
 
   sums.tokens = args.tokens;
   sums.pairs = pairs;

@@ -6,9 +6,17 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/base/dtype.h"
 #include "kernels/base/host_device.h"
 
 namespace facet {
+
+// Pairs [first, first + count) of one expert: what a block multiplies together.
+struct ExpertTile {
+  int32_t expert = 0;
+  int32_t first = 0;
+  int32_t count = 0;
+};
 
 struct ExpertPairs {
   int64_t tokens = 0;
@@ -23,16 +31,47 @@ struct ExpertPairs {
   int32_t* rows = nullptr;     // [pairs]: the token
   float* weights = nullptr;    // [pairs]
   int32_t* pair_of = nullptr;  // [tokens, K]; -1: not at hand
+  int32_t* counts = nullptr;   // [chunks of choices, experts]: their pairs
   float* activated = nullptr;  // [pairs, width]
   float* output = nullptr;     // [pairs, hidden]
-  size_t bytes = 0;            // of all of these
+  // Of experts on tensor cores alone.
+  int32_t* num_tiles = nullptr;  // [1]
+  ExpertTile* tiles = nullptr;   // [MostExpertTiles()]
+  BF16* rounded = nullptr;       // [tokens, hidden]
+  size_t bytes = 0;              // of all of these
 };
 
+// Choices of experts that a block groups at once.
+inline constexpr int kChoicesTogether = 1024;
+
+FACET_HOST_DEVICE inline int64_t ChoiceChunks(int64_t choices) {
+  return (choices + kChoicesTogether - 1) / kChoicesTogether;
+}
+
+// An expert's tiles of `rows` pairs, and those of all experts together at most:
+// each has one that is not full.
+FACET_HOST_DEVICE inline int32_t TilesOfExpert(int32_t pairs, int rows) {
+  return (pairs + rows - 1) / rows;
+}
+inline int64_t MostExpertTiles(int64_t pairs, int64_t experts, int rows) {
+  return pairs < experts ? pairs : pairs / rows + experts;
+}
+// Tile `i` of expert `expert`, whose pairs are [begin, end).
+FACET_HOST_DEVICE inline ExpertTile ExpertTileAt(int32_t expert, int32_t begin,
+                                                 int32_t end, int32_t i,
+                                                 int rows) {
+  const int32_t first = begin + i * rows;
+  const int32_t left = end - first;
+  return {expert, first, left < rows ? left : rows};
+}
+
 // The arrays one behind the other from `base` on, which may be null to learn
-// their size.
+// their size. `tile_rows`: pairs of a tile on tensor cores, 0 where experts
+// have none.
 inline ExpertPairs PlaceExpertPairs(void* base, int64_t tokens,
                                     int experts_per_token, int64_t experts,
-                                    int64_t hidden, int64_t width) {
+                                    int64_t hidden, int64_t width,
+                                    int tile_rows = 0) {
   ExpertPairs pairs;
   pairs.tokens = tokens;
   pairs.experts_per_token = experts_per_token;
@@ -48,8 +87,15 @@ inline ExpertPairs PlaceExpertPairs(void* base, int64_t tokens,
   pairs.rows = static_cast<int32_t*>(take(most));
   pairs.weights = static_cast<float*>(take(most));
   pairs.pair_of = static_cast<int32_t*>(take(most));
+  pairs.counts = static_cast<int32_t*>(take(ChoiceChunks(most) * experts));
   pairs.activated = static_cast<float*>(take(most * width));
   pairs.output = static_cast<float*>(take(most * hidden));
+  if (tile_rows > 0) {
+    pairs.num_tiles = static_cast<int32_t*>(take(1));
+    pairs.tiles = static_cast<ExpertTile*>(
+        take(3 * MostExpertTiles(most, experts, tile_rows)));
+    pairs.rounded = static_cast<BF16*>(take((tokens * hidden + 1) / 2));
+  }
   return pairs;
 }
 

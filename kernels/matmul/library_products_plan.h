@@ -10,15 +10,9 @@
 
 #include "kernels/base/dtype.h"
 #include "kernels/matmul/matmul.h"
+#include "kernels/matmul/matmul_cuda_plan.h"
 
 namespace facet {
-
-// From here on a product is bound by arithmetic: reading a bf16 weight takes
-// as long as 2 * 180 to 2 * 260 operations on it, that is 180 to 260 rows, and
-// Facet's own tiles reach about half of what tensor cores do. Below, a product
-// waits for its weights, which the own loops stream as fast, and whose bits
-// stay those of every other batch.
-inline constexpr int64_t kManyRows = 128;
 
 // What cuBLAS asks for on Hopper.
 inline constexpr int64_t kLibraryWorkspaceBytes = int64_t{32} << 20;

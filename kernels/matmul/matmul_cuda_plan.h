@@ -34,6 +34,13 @@ static_assert(kCopiesPerThread * kMatmulThreads == kStrips * kPiecesPerChunk);
 // Sums of up to eight rows of x reuse the stages.
 static_assert(kStrips * 8 * 4 <= kStreamSharedBytes);
 
+// From here on a product is bound by arithmetic: reading a bf16 weight takes
+// as long as 2 * 180 to 2 * 260 operations on it, that is 180 to 260 rows, and
+// Facet's own tiles reach about half of what tensor cores do. Below, a product
+// waits for its weights, which the own loops stream as fast, and whose bits
+// stay those of every other batch.
+inline constexpr int64_t kManyRows = 128;
+
 struct StreamShape {
   int rows = 0;      // of w in one tile
   int segments = 1;  // strips of one row of one matrix
