@@ -5,6 +5,7 @@
 #include <string>
 
 #include "rpc/cli/verb.h"
+#include "rpc/convert/quiet_protobuf.h"
 
 namespace facet {
 namespace {
@@ -51,4 +52,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace facet
 
-int main(int argc, char** argv) { return facet::Main(argc, argv); }
+int main(int argc, char** argv) {
+  facet::QuietProtobuf();
+  return facet::Main(argc, argv);
+}

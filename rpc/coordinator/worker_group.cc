@@ -22,8 +22,10 @@ constexpr absl::Duration kReturnGrace = absl::Seconds(1);
 // come together are taken together.
 constexpr absl::Duration kGrowPatience = absl::Seconds(2);
 // A child that was started has joined long before: it has nothing to load until
-// then. One that hangs on its way must not take as long as streams wait.
-constexpr absl::Duration kStartPatience = absl::Seconds(30);
+// then. One that hangs on its way must not take as long as streams wait; where
+// the machine is that slow, the next one is given twice the time.
+constexpr absl::Duration kStartPatience = absl::Seconds(10);
+constexpr int kMostDoublings = 4;
 // Between looks at children and at what there is to do.
 constexpr absl::Duration kGlance = absl::Milliseconds(10);
 
@@ -165,6 +167,7 @@ void WorkerGroup::Supervise() {
     before->Shutdown("its world is over", absl::ZeroDuration());
     if (formed.ok()) {
       failures = 0;
+      overdue_.clear();
       Report(absl::StrCat(
           "epoch ", epoch_, " is ready",
           members()->world_size() != options_.world_size
@@ -289,16 +292,21 @@ void WorkerGroup::KillTheOverdue(const Membership& members, absl::Time since) {
   const absl::Time now = absl::Now();
   if (now - since < options_.heartbeat_timeout) return;
   const std::vector<WorkerRegistration> here = members.registrations();
+  overdue_.resize(children_->count());
   for (int i = 0; i < children_->count(); ++i) {
+    const int64_t pid = children_->pid(i);
+    if (here[i].pid == pid || overdue_[i].pid == pid) continue;
     const bool fresh = children_->started(i) > since;
     const absl::Duration patience =
         fresh ? std::min(options_.join_timeout,
-                         std::max(kStartPatience, options_.heartbeat_timeout))
+                         std::max(kStartPatience * (1 << overdue_[i].times),
+                                  options_.heartbeat_timeout))
               : options_.heartbeat_timeout;
-    const absl::Time from = fresh ? children_->started(i) : since;
-    if (here[i].pid != children_->pid(i) && now - from > patience) {
-      children_->Kill(i, SIGKILL);
-    }
+    if (now - (fresh ? children_->started(i) : since) <= patience) continue;
+    children_->Kill(i, SIGKILL);
+    if (!fresh) continue;
+    overdue_[i].pid = pid;
+    overdue_[i].times = std::min(overdue_[i].times + 1, kMostDoublings);
   }
 }
 

@@ -107,6 +107,7 @@ class WorkerGroup : public WorldSource {
   // Waits until the newest world has all its members.
   absl::Status Gather(Membership& members, int expected_back);
   absl::Status GivePlaces(Membership& members, uint64_t epoch);
+  // Children that do not come to a world that forms since `since`.
   void KillTheOverdue(const Membership& members, absl::Time since);
   // Of size_ places.
   std::shared_ptr<Membership> Open(uint64_t epoch);
@@ -128,6 +129,13 @@ class WorkerGroup : public WorldSource {
   WorkerGate gate_;
   std::unique_ptr<ControlServer> server_;
   std::unique_ptr<WorkerChildren> children_;  // null: remote workers
+  // Children that were killed before they joined: the last one's process, and
+  // how many in a row. By the supervising thread.
+  struct Overdue {
+    int64_t pid = -1;
+    int times = 0;
+  };
+  std::vector<Overdue> overdue_;
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;

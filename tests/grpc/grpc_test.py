@@ -92,8 +92,10 @@ class Grpc(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.log = tempfile.NamedTemporaryFile()
+        cls.stderr = tempfile.NamedTemporaryFile()
         cls.server = FacetServer(FACET, MODEL, f"--access-log={cls.log.name}",
-                                 "--max-queue=4", "--max-sequences=4")
+                                 "--max-queue=4", "--max-sequences=4",
+                                 log=cls.stderr)
         cls.server.__enter__()
         cls.channel = grpc.insecure_channel(cls.server.grpc)
         cls.stub = inference_pb2_grpc.InferenceStub(cls.channel)
@@ -103,6 +105,7 @@ class Grpc(unittest.TestCase):
         cls.channel.close()
         cls.server.stop()
         cls.log.close()
+        cls.stderr.close()
 
     def options(self, **fields):
         sampling = pb.SamplingOptions(temperature=0, **fields.pop("sampling",
@@ -263,6 +266,18 @@ class Grpc(unittest.TestCase):
             info = error_details_pb2.ErrorInfo.FromString(
                 details(error)["ErrorInfo"])
             self.assertEqual(info.domain, "facet")
+
+    def test_what_is_no_message_is_refused_without_a_word_in_the_log(self):
+        with open(self.stderr.name, "rb") as log:
+            before = log.read()
+        generate = self.channel.unary_stream("/facet.v1.Inference/Generate")
+        for junk in (b"\x0a\x02\xff\xfe", b"\x0a\x7f", b"\x12\x02\xff\xfe"):
+            with self.assertRaises(grpc.RpcError) as caught:
+                list(generate(junk, timeout=120))
+            self.assertNotEqual(caught.exception.code(),
+                                grpc.StatusCode.UNAVAILABLE)
+        with open(self.stderr.name, "rb") as log:
+            self.assertEqual(log.read(), before)
 
     def test_a_prompt_beyond_the_context_is_told_as_such(self):
         error = self.refused(

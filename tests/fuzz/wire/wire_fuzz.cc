@@ -19,6 +19,7 @@
 #include "absl/time/time.h"
 #include "kernels/base/check.h"
 #include "rpc/cli/bench/process_memory.h"
+#include "rpc/convert/quiet_protobuf.h"
 #include "tests/fuzz/wire/hostile_peer.h"
 #include "tests/fuzz/wire/hostile_speech.h"
 
@@ -84,4 +85,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace facet
 
-int main(int argc, char** argv) { return facet::Main(argc, argv); }
+int main(int argc, char** argv) {
+  facet::QuietProtobuf();
+  return facet::Main(argc, argv);
+}
