@@ -32,6 +32,7 @@ struct Flags {
   double stall_timeout = 10;
   bool network = false;
   int spares = 1;
+  double shrink_after = 0;
 };
 
 std::string Folder() {
@@ -101,6 +102,9 @@ absl::Status Run(const Flags& flags, ChaosOptions options) {
     control = Machines::Address(0) + ":7801";
     more.push_back(absl::StrCat("--expect-workers=", flags.tp * flags.pp));
     more.push_back("--insecure-control");
+    if (flags.shrink_after > 0) {
+      more.push_back(absl::StrCat("--shrink-after=", flags.shrink_after, "s"));
+    }
     FACET_ASSIGN_OR_RETURN(
         crew, WorkerCrew::Start(machines.get(),
                                 std::filesystem::absolute(flags.facet).string(),
@@ -152,6 +156,10 @@ int Main(int argc, char** argv) {
                "network is cut, slow and lossy besides");
   app.add_option("--spares", flags.spares, "More of them than there are places")
       ->check(CLI::Range(0, 8))
+      ->capture_default_str();
+  app.add_option("--shrink-after", flags.shrink_after,
+                 "With --network: seconds after which those that are left go "
+                 "on alone; 0: the server's own")
       ->capture_default_str();
   app.add_flag("--skip-forbidden", options.skip_forbidden,
                "Leave out faults that this system forbids");

@@ -32,7 +32,8 @@ run() {
 seed=1
 while [ "$(date +%s)" -lt "$end" ]; do
   for topology in "--tp=2" "--pp=2" "--tp=2 --pp=2"; do
-    for network in "" "--network --skip-forbidden"; do
+    for network in "" "--network --skip-forbidden" \
+      "--network --skip-forbidden --spares=0 --shrink-after=2"; do
       [ "$(date +%s)" -lt "$end" ] || break 3
       # shellcheck disable=SC2086
       run "$chaos" "chaos-$seed$(echo "$topology$network" | tr -d ' ')" \
