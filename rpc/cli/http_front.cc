@@ -1,6 +1,7 @@
 #include "rpc/cli/http_front.h"
 
 #include <atomic>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -107,8 +108,10 @@ class HttpFrontImpl : public HttpFront {
     };
     routes.doctor = [this] {
       EmbeddedModel* const model = model_.load();
-      return model == nullptr ? std::string()
-                              : DoctorJson(model->cluster().condition());
+      if (model != nullptr) return DoctorJson(model->cluster().condition());
+      const std::optional<ClusterCondition> forming =
+          options_.forming == nullptr ? std::nullopt : options_.forming->Ask();
+      return forming.has_value() ? DoctorJson(*forming) : std::string();
     };
     routes.health = [this] {
       EmbeddedModel* const model = model_.load();

@@ -14,6 +14,7 @@
 #include "rpc/access/access_log.h"
 #include "rpc/access/door_keeper.h"
 #include "rpc/cli/embedded_model.h"
+#include "rpc/control/condition_slot.h"
 #include "rpc/http/http_server.h"
 #include "rpc/openai/gateway.h"
 #include "runtime/plan/numerics.h"
@@ -27,6 +28,8 @@ struct HttpFrontOptions {
   GatewayOptions gateway;
   bool open_metrics = false;  // /metrics needs no key either
   NumericsOptions numerics;
+  // Tells of workers that are waited for; null: nobody does.
+  const ConditionSlot* forming = nullptr;
   // Whether it is time to send nobody here any more.
   std::function<bool()> stopping;
 };

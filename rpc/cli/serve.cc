@@ -25,6 +25,7 @@
 #include "rpc/cli/model_flags.h"
 #include "rpc/cli/verb.h"
 #include "rpc/control/build_id.h"
+#include "rpc/control/condition_slot.h"
 #include "rpc/control/listen_address.h"
 #include "rpc/coordinator/inference_server.h"
 #include "rpc/health/health_port.h"
@@ -356,8 +357,9 @@ absl::Status Serve(ServeFlags flags) {
   FACET_RETURN_IF_ERROR(CountPods(&flags));
   absl::Duration grace;
   FACET_RETURN_IF_ERROR(ParseDurationFlag("--grace", flags.grace, &grace));
-  FACET_ASSIGN_OR_RETURN(const EmbeddedModelOptions options,
-                         MakeOptions(flags));
+  ConditionSlot forming;
+  FACET_ASSIGN_OR_RETURN(EmbeddedModelOptions options, MakeOptions(flags));
+  options.cluster.forming = &forming;
   FACET_ASSIGN_OR_RETURN(const TlsFiles tls, MakeTls(flags));
   AllowManyFiles();
   // Before the weights are read, since that may take minutes.
@@ -396,6 +398,7 @@ absl::Status Serve(ServeFlags flags) {
         HttpFrontOptions http_options,
         MakeHttpOptions(flags, &stop, keeper.get(), spans.get()));
     http_options.numerics = options.cluster.numerics;
+    http_options.forming = &forming;
     auto started = HttpFront::Start(http_options, log->get());
     if (!started.ok()) return Annotate(started.status(), "--http");
     http = *std::move(started);

@@ -195,6 +195,7 @@ class RemoteCluster : public Cluster {
     group.load_timeout = options.step_timeout;
     group.report = options.report;
     group.on_loss = options.on_loss;
+    group.forming = options.forming;
     if (options.remote_workers) group.trust = options.trust;
     group.load_progress = options.load_progress;
     group.common.model_directory = options.model_directory;

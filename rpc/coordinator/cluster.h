@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "rpc/control/condition_slot.h"
 #include "rpc/control/diagnosis.h"
 #include "rpc/control/trust.h"
 #include "runtime/config/model_config.h"
@@ -58,6 +59,8 @@ struct ClusterOptions {
   std::function<void(const std::string& line)> report;
   // Workers were lost, and it took so long to be seen. From any thread.
   std::function<void(absl::Duration detection)> on_loss;
+  // Is told of the workers while Start() waits for them; null: nobody asks.
+  ConditionSlot* forming = nullptr;
   // Of remote workers: after so long with too few, those that are here go on
   // without the others, as far as the model and the same number of K/V pages
   // fit their memory; when others come, they take part. Infinite: never.

@@ -53,7 +53,9 @@ WorkerGroup::WorkerGroup(const WorkerGroupOptions& options)
 absl::StatusOr<std::unique_ptr<WorkerGroup>> WorkerGroup::Start(
     const WorkerGroupOptions& options) {
   std::unique_ptr<WorkerGroup> group(new WorkerGroup(options));
-  FACET_RETURN_IF_ERROR(group->FormFirst());
+  const absl::Status formed = group->FormFirst();
+  if (options.forming != nullptr) options.forming->Clear();
+  FACET_RETURN_IF_ERROR(formed);
   return group;
 }
 
@@ -72,6 +74,9 @@ absl::Status WorkerGroup::FormFirst() {
   membership_.load_progress = options_.load_progress;
 
   const std::shared_ptr<Membership> members = Open(1);
+  if (options_.forming != nullptr) {
+    options_.forming->Put([this] { return condition(); });
+  }
   FACET_ASSIGN_OR_RETURN(server_, ControlServer::Start(options_.control_address,
                                                        &gate_, options_.trust));
   ticker_ = std::thread([this] {

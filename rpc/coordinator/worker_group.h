@@ -17,6 +17,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "rpc/control/condition_slot.h"
 #include "rpc/control/control_server.h"
 #include "rpc/control/trust.h"
 #include "rpc/control/worker_gate.h"
@@ -67,6 +68,8 @@ struct WorkerGroupOptions {
   // What befalls the cluster, a line each, for a log. From a thread of the
   // group's.
   std::function<void(const std::string& line)> report;
+  // Is told of the first world while it forms; null: nobody asks.
+  ConditionSlot* forming = nullptr;
   // A world that ran was lost, and it took so long to be seen. From the same.
   std::function<void(absl::Duration detection)> on_loss;
 };

@@ -186,6 +186,16 @@ class RemoteWorkers(unittest.TestCase):
             capture_output=True, timeout=PATIENCE, check=False)
         return done.returncode, done.stdout.decode() + done.stderr.decode()
 
+    def test_the_doctor_says_which_workers_a_start_waits_for(self):
+        server = self.serve()
+        self.worker()
+        await_("one missing", lambda: "1 of 2 workers are missing" in
+               self.doctor()[1])
+        self.assertEqual(self.doctor()[0], 1)
+        self.worker()
+        self.await_ready(server)
+        self.assertEqual(self.doctor()[0], 0)
+
     def test_the_doctor_names_a_silent_worker_while_the_cluster_hangs(self):
         expected = self.embedded()
         self.assertEqual(self.doctor()[0], 1)
