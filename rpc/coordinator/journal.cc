@@ -27,7 +27,7 @@ constexpr uint32_t kBegin = 1;
 constexpr uint32_t kEvent = 2;
 constexpr uint32_t kForget = 3;
 
-// Of records that wait for the disk.
+// Of records that wait for the disk, and of requests that wait for room on it.
 constexpr size_t kMaxQueued = size_t{8} << 20;
 constexpr absl::Duration kSyncInterval = absl::Seconds(1);
 
@@ -100,12 +100,19 @@ class JournalImpl : public Journal {
     const uint64_t id = next_id_++;
     if (begin.size() > kMaxQueued / 2 ||
         static_cast<int64_t>(begin.size()) > options_.max_bytes / 4 ||
-        !health_.ok()) {
+        unwritten_bytes_ + begin.size() > kMaxQueued) {
       ++dropped_;
       return id;
     }
     live_[id] = 0;
-    Queue(kBegin, id, begin);
+    if (health_.ok()) {
+      Queue(kBegin, id, begin);
+    } else {
+      live_[id] = static_cast<int64_t>(begin.size());
+      live_bytes_ += live_[id];
+    }
+    unwritten_bytes_ += begin.size();
+    unwritten_[id] = std::move(begin);
     return id;
   }
 
@@ -125,6 +132,7 @@ class JournalImpl : public Journal {
     if (found == live_.end()) return;
     live_bytes_ -= found->second;
     live_.erase(found);
+    DropUnwritten(id, id + 1);
     // A suspended journal is written anew, without it.
     if (health_.ok()) Queue(kForget, id, "");
   }
@@ -214,6 +222,15 @@ class JournalImpl : public Journal {
     wake_.notify_all();
   }
 
+  // Requests in [first, end) are in the file, or not wanted. Under mutex_.
+  void DropUnwritten(uint64_t first, uint64_t end) {
+    auto at = unwritten_.lower_bound(first);
+    while (at != unwritten_.end() && at->first < end) {
+      unwritten_bytes_ -= at->second.size();
+      at = unwritten_.erase(at);
+    }
+  }
+
   void Run() {
     std::unique_lock<std::mutex> lock(mutex_);
     while (true) {
@@ -228,6 +245,7 @@ class JournalImpl : public Journal {
       if (stopping_ && queue_.empty()) break;
       const std::string batch = std::exchange(queue_, {});
       const int64_t records = std::exchange(queued_, 0);
+      const uint64_t begun = next_id_;
       const bool suspended = !health_.ok();
       writing_ = true;
       lock.unlock();
@@ -235,6 +253,7 @@ class JournalImpl : public Journal {
       lock.lock();
       writing_ = false;
       flushed_.notify_all();
+      if (done.ok()) DropUnwritten(0, begun);
       if (done.ok() && suspended && !health_.ok()) {
         health_ = absl::OkStatus();
         Report("the journal goes on");
@@ -253,16 +272,7 @@ class JournalImpl : public Journal {
         FACET_RETURN_IF_ERROR(CheckBound());
         FACET_RETURN_IF_ERROR(WriteAnew());
       }
-      const absl::Status written = WriteAll(file_.fd(), batch, options_.path);
-      if (!written.ok()) {
-        // Half a record would be passed over too; this saves the space.
-        if (ftruncate(file_.fd(), bytes()) == 0) {
-          lseek(file_.fd(), 0, SEEK_END);
-        }
-        return written;
-      }
-      AddBytes(static_cast<int64_t>(batch.size()));
-      unsynced_ = options_.sync != JournalSync::kNever;
+      FACET_RETURN_IF_ERROR(Append(batch));
     }
     const absl::Time now = absl::Now();
     if (unsynced_ && (options_.sync == JournalSync::kAlways ||
@@ -276,10 +286,30 @@ class JournalImpl : public Journal {
     return absl::OkStatus();
   }
 
-  // Of a suspended journal.
+  // Of a suspended journal: with what was begun meanwhile.
   absl::Status GoOn() {
     FACET_RETURN_IF_ERROR(CheckBound());
-    return WriteAnew();
+    std::string begun;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      for (const auto& [id, begin] : unwritten_) {
+        AppendRecord(kBegin, id, begin, &begun);
+      }
+    }
+    FACET_RETURN_IF_ERROR(WriteAnew());
+    return Append(begun);
+  }
+
+  absl::Status Append(const std::string& records) {
+    const absl::Status written = WriteAll(file_.fd(), records, options_.path);
+    if (!written.ok()) {
+      // Half a record would be passed over too; this saves the space.
+      if (ftruncate(file_.fd(), bytes()) == 0) lseek(file_.fd(), 0, SEEK_END);
+      return written;
+    }
+    AddBytes(static_cast<int64_t>(records.size()));
+    unsynced_ = options_.sync != JournalSync::kNever;
+    return absl::OkStatus();
   }
 
   // Whether what is wanted leaves room for more.
@@ -407,6 +437,9 @@ class JournalImpl : public Journal {
   absl::Status health_;
   absl::btree_map<uint64_t, int64_t> live_;  // begun: bytes of their records
   int64_t live_bytes_ = 0;
+  absl::btree_map<uint64_t, std::string>
+      unwritten_;  // begun, perhaps not there
+  size_t unwritten_bytes_ = 0;
   int64_t bytes_ = 0;
   int64_t dropped_ = 0;
   uint64_t next_id_ = 1;

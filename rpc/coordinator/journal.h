@@ -2,8 +2,9 @@
 // what was begun, what came of it and what is no longer wanted.
 //
 // Nobody waits for the disk: records are written by a thread of the journal. A
-// disk that is full, broken or too slow suspends it, which costs what comes
-// meanwhile its place in the file and nothing else; it goes on by itself. The
+// disk that is full, broken or too slow suspends it; it goes on by itself, with
+// up to 8 MiB of what was begun meanwhile. What else came has no place in the
+// file, and nothing else comes of it. The
 // file is written anew, with what is wanted alone, when it reaches its bound,
 // when the journal goes on, and at the start.
 #ifndef FACET_RPC_COORDINATOR_JOURNAL_H_
@@ -70,7 +71,8 @@ class Journal {
   virtual ~Journal() = default;
 
   // Never block. A `begin` of more than a quarter of max_bytes, or of 4 MiB, is
-  // not written, and neither is what follows it.
+  // not written, and neither is what follows it. One that failed to be written
+  // is there once the journal goes on; an event that failed is not.
   virtual uint64_t Begin(std::string begin) = 0;
   virtual void Add(uint64_t id, std::string event) = 0;
   virtual void Forget(uint64_t id) = 0;

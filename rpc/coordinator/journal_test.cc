@@ -240,18 +240,22 @@ TEST_F(JournalTest, AFullDiskSuspendsItUntilThereIsRoom) {
     const uint64_t meanwhile = journal->Begin("meanwhile");
     journal->Add(meanwhile, "lost");
     journal->Add(early, "lost");
+    journal->Forget(journal->Begin("over"));
     journal->Forget(gone);
     EXPECT_GE(journal->state().dropped, 3);
     ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
     AwaitHealth(*journal, true);
     journal->Add(early, "behind");
+    journal->Add(meanwhile, "behind");
     journal->Begin("later");
   }
   const std::vector<JournalEntry> entries = Entries();
-  ASSERT_EQ(entries.size(), 2u);
+  ASSERT_EQ(entries.size(), 3u);
   EXPECT_EQ(entries[0].id, early);
   EXPECT_THAT(entries[0].events, ElementsAre("seen", "behind"));
-  EXPECT_EQ(entries[1].begin, "later");
+  EXPECT_EQ(entries[1].begin, "meanwhile");
+  EXPECT_THAT(entries[1].events, ElementsAre("behind"));
+  EXPECT_EQ(entries[2].begin, "later");
   EXPECT_THAT(lines_, HasSubstr("suspended"));
   EXPECT_THAT(lines_, HasSubstr("goes on"));
 }
