@@ -119,8 +119,14 @@ steps_alone() { # PRESET
   FACET_CUDA_GRAPHS=0 steps "$1" --only=decode --batch=1
 }
 
+# And what it is worth that norms fetch the weights of the next product.
+steps_unfetched() { # PRESET
+  FACET_CUDA_FETCH_AHEAD=0 steps "$1" --only=decode --batch=1
+}
+
 export scratch
-export -f logits same_logits same_answers same_drawn sanitizer steps steps_alone
+export -f logits same_logits same_answers same_drawn sanitizer steps \
+  steps_alone steps_unfetched
 
 step machine 20 nvidia-smi -q -d CLOCK,POWER,MEMORY
 step start 30 ./facet generate --model models/dense-tiny --device=cuda \
@@ -138,6 +144,7 @@ step model-26b-a4b 100 steps 26b-a4b --only=decode,concurrency,prefill \
   --batch=1,8,32
 step model-31b-bf16 60 steps 31b --only=decode,prefill --activations=bf16
 step model-26b-a4b-alone 40 steps_alone 26b-a4b
+step model-26b-a4b-unfetched 40 steps_unfetched 26b-a4b
 step slice-31b 40 steps slice-31b --only=decode,prefill
 step torch 40 python3 torch_products.py
 step transformers 60 python3 transformers_step.py

@@ -49,7 +49,7 @@ def launches(results):
 
 
 STEPS = ("model-31b", "model-26b-a4b", "model-31b-bf16", "model-26b-a4b-alone",
-         "slice-31b")
+         "model-26b-a4b-unfetched", "slice-31b")
 
 
 def report_of(path):

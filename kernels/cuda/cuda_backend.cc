@@ -45,9 +45,13 @@ size_t StepInputBytes(const BackendLimits& limits) {
   return (size_t{8} << 20) + limits.tokens * size_t{8192};
 }
 
-// FACET_CUDA_GRAPHS=0 runs every kernel by a call of its own.
-bool UseGraphs() {
-  const char* value = std::getenv("FACET_CUDA_GRAPHS");
+// Rows of norms up to which other blocks fetch weights.
+constexpr int64_t kMostRowsAhead = 32;
+
+// To see what something is good for: FACET_CUDA_GRAPHS=0 runs every kernel by a
+// call of its own, FACET_CUDA_FETCH_AHEAD=0 fetches no weights during norms.
+bool IsOn(const char* name) {
+  const char* value = std::getenv(name);
   return value == nullptr || std::string(value) != "0";
 }
 
@@ -56,8 +60,9 @@ class CudaBackend : public Backend {
   CudaBackend(int index, Stream stream)
       : index_(index),
         stream_(stream),
-        line_(std::make_unique<LaunchLine>(
-            stream, UseGraphs(), [this] { return inputs_->Send(); })) {}
+        line_(
+            std::make_unique<LaunchLine>(stream, IsOn("FACET_CUDA_GRAPHS"),
+                                         [this] { return inputs_->Send(); })) {}
   ~CudaBackend() override {
     // Nothing may run on memory that is about to go.
     Wait(stream_).IgnoreError();
@@ -107,8 +112,10 @@ class CudaBackend : public Backend {
     inputs_->BeginStep();
   }
 
-  // Kernels of the next operation start their own loads.
-  void FetchAhead(absl::Span<const MatmulArgs>) override {}
+  // By the next norms, if they are of a few rows.
+  void FetchAhead(absl::Span<const MatmulArgs> products) override {
+    if (fetches_ahead_) ahead_ = PlanWeightsAhead(products);
+  }
 
   absl::Status Read(const void* from, size_t bytes, void* to) override {
     FACET_RETURN_IF_ERROR(Run());
@@ -145,13 +152,14 @@ class CudaBackend : public Backend {
     if (chain.empty()) return;
     if (sums_.has_value() && sums_->tokens == chain[0].rows) {
       const ExpertSums sums = *std::exchange(sums_, std::nullopt);
-      AddExperts(sums, chain, line());
+      AddExperts(sums, chain, Ahead(chain[0].rows), line());
       return;
     }
-    FACET_CUDA::RmsNorms(chain, line());
+    FACET_CUDA::RmsNorms(chain, Ahead(chain[0].rows), line());
   }
   void Matmuls(const char*, absl::Span<const MatmulArgs> problems) override {
     RunPending();
+    if (!problems.empty() && problems[0].w == ahead_.part[0].from) ahead_ = {};
     if (problems.size() == 1 && problems[0].m > 0) {
       product_ = problems[0];
     } else {
@@ -268,9 +276,14 @@ class CudaBackend : public Backend {
       router_.reset();
     }
     if (sums_.has_value()) {
-      AddExperts(*sums_, {}, *line_);
+      AddExperts(*sums_, {}, {}, *line_);
       sums_.reset();
     }
+  }
+  // What norms of `rows` fetch meanwhile: many leave nothing idle.
+  WeightsAhead Ahead(int64_t rows) {
+    const WeightsAhead ahead = std::exchange(ahead_, {});
+    return rows <= kMostRowsAhead ? ahead : WeightsAhead{};
   }
   bool LibraryTakes(const MatmulArgs& args) const {
     return library_ != nullptr && library_->Takes(args);
@@ -295,6 +308,8 @@ class CudaBackend : public Backend {
 
   const int index_;
   const Stream stream_;
+  const bool fetches_ahead_ = IsOn("FACET_CUDA_FETCH_AHEAD");
+  WeightsAhead ahead_;  // for the next norms
   bool fast_ = false;
   std::unique_ptr<LaunchLine> line_;
   std::unique_ptr<StepInputs> inputs_;

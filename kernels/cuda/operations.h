@@ -13,6 +13,7 @@
 #include "kernels/attention/attention_cuda_plan.h"
 #include "kernels/attention_inputs/attention_inputs.h"
 #include "kernels/cuda/kernel_calls.h"
+#include "kernels/cuda/weights_ahead.h"
 #include "kernels/embedding/embedding.h"
 #include "kernels/experts/experts.h"
 #include "kernels/experts/experts_cuda_plan.h"
@@ -30,7 +31,9 @@ void Embedding(const EmbeddingArgs& args, KernelLine& line);
 void RopeTable(int64_t positions, const int64_t* position, int64_t frequencies,
                const float* frequency, float* cos, float* sin,
                KernelLine& line);
-void RmsNorms(absl::Span<const RmsNormArgs> chain, KernelLine& line);
+// Weights `ahead` are asked into the cache meanwhile.
+void RmsNorms(absl::Span<const RmsNormArgs> chain, const WeightsAhead& ahead,
+              KernelLine& line);
 void Matmuls(absl::Span<const MatmulArgs> problems, KernelLine& line);
 // gelu(y) * up with the y of `product`, which is written nowhere. REQUIRES:
 // GeluFollows(product, gelu).
@@ -92,9 +95,9 @@ struct ExpertSums {
 // on tensor cores, rounded, and others round nothing.
 ExpertSums ExpertOutputs(const ExpertsArgs& args, const RouterArgs* router,
                          bool fast, void* scratch, KernelLine& line);
-// The sums, and norms of as many rows behind them.
+// The sums, and norms of as many rows behind them, as RmsNorms().
 void AddExperts(const ExpertSums& sums, absl::Span<const RmsNormArgs> norms,
-                KernelLine& line);
+                const WeightsAhead& ahead, KernelLine& line);
 
 // `first` is what all sequences share, with the pointers of the first; `plan`
 // and its arrays are those of PlanAttention(), in device memory.

@@ -7,6 +7,7 @@
 #include "kernels/base/check.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/operations.h"
+#include "kernels/cuda/prefetch.h"
 #include "kernels/experts/experts_cuda_plan.h"
 #include "kernels/experts/experts_tensor_cuda.h"
 #include "kernels/matmul/matmul_cuda.h"
@@ -268,7 +269,9 @@ __global__ void CombineKernel(ExpertSums sums) {
   CombineToken(sums, blockIdx.x, SharedMemory<int32_t>());
 }
 
-__global__ void CombineAndNormKernel(ExpertSums sums, NormChain chain) {
+__global__ void CombineAndNormKernel(ExpertSums sums, NormChain chain,
+                                     WeightsAhead ahead) {
+  if (FetchesAhead(ahead, static_cast<unsigned>(sums.tokens))) return;
   CombineToken(sums, blockIdx.x, SharedMemory<int32_t>());
   __syncthreads();  // the sums are there, and shared memory is free
   NormRow(chain, blockIdx.x, SharedMemory<float>());
@@ -329,17 +332,18 @@ ExpertSums ExpertOutputs(const ExpertsArgs& args, const RouterArgs* router,
 }
 
 void AddExperts(const ExpertSums& sums, absl::Span<const RmsNormArgs> norms,
-                KernelLine& line) {
-  const dim3 grid(static_cast<unsigned>(sums.tokens));
+                const WeightsAhead& ahead, KernelLine& line) {
+  const unsigned tokens = static_cast<unsigned>(sums.tokens);
   if (norms.empty()) {
-    Launch(CombineKernel, grid, dim3(kNormThreads), CombineBytes(sums), line,
-           sums);
+    Launch(CombineKernel, dim3(tokens), dim3(kNormThreads), CombineBytes(sums),
+           line, sums);
     return;
   }
   FACET_CHECK(norms[0].rows == sums.tokens);
   const NormChain chain = ChainOf(norms);
-  Launch(CombineAndNormKernel, grid, dim3(kNormThreads),
-         std::max(CombineBytes(sums), chain.shared_bytes()), line, sums, chain);
+  Launch(CombineAndNormKernel, dim3(tokens + BlocksAhead(ahead, kNormThreads)),
+         dim3(kNormThreads), std::max(CombineBytes(sums), chain.shared_bytes()),
+         line, sums, chain, ahead);
 }
 
 }  // namespace FACET_CUDA

@@ -9,6 +9,7 @@
 #include "kernels/base/check.h"
 #include "kernels/cuda/lanes.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/prefetch.h"
 #include "kernels/rms_norm/rms_norm.h"
 
 namespace facet {
@@ -55,6 +56,13 @@ __device__ inline void NormRow(const NormChain& chain, int64_t t,
                                float* shared_row) {
   float* inverse_of_row = shared_row;
   float* row = inverse_of_row + 4;
+  // They are needed last, and come from far.
+  for (int64_t n = 0; n < chain.count; ++n) {
+    const int64_t i = static_cast<int64_t>(threadIdx.x) * (kCacheLine / 4);
+    if (chain.norms[n].weight != nullptr && i < chain.norms[n].width) {
+      PrefetchLine(chain.norms[n].weight + i);
+    }
+  }
   for (int64_t n = 0; n < chain.count; ++n) {
     const RmsNormArgs& args = chain.norms[n];
     const float* x = args.x + t * args.x_stride;
