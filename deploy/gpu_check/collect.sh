@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Collects what a bare GPU machine needs to check Facet (binaries, their
 # libraries, two small models) in a folder below 64 MiB. Kernels are those of one
-# architecture: of all of them, the three binaries alone would be larger.
+# architecture: of all of them, the binaries alone would be larger.
 #
 #   deploy/gpu_check/collect.sh DIR       then, over there: DIR/run.sh
 #   ARCHITECTURE=80 ...                   of another GPU than Hopper's, 90a
@@ -13,9 +13,9 @@ mkdir -p "$out/lib" "$out/models"
 bazel ${FACET_OUTPUT_BASE:+--output_base="$FACET_OUTPUT_BASE"} build \
   --config=cuda --//kernels/cuda:only_architecture="${ARCHITECTURE:-90a}" \
   //:facet //kernels/cuda:gpu_benchmark \
-  //kernels/cuda:operations_gpu_test
+  //kernels/cuda:operations_gpu_test //runtime/comm:nccl_gpu_test
 for binary in rpc/cli/facet kernels/cuda/gpu_benchmark \
-  kernels/cuda/operations_gpu_test; do
+  kernels/cuda/operations_gpu_test runtime/comm/nccl_gpu_test; do
   file="$out/$(basename "$binary")"
   install -m 755 "bazel-bin/$binary" "$file"
   strip "$file"

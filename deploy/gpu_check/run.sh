@@ -136,6 +136,7 @@ step golden 60 same_logits
 step answers 60 same_answers
 step drawn 40 same_drawn
 step launches 20 ./gpu_benchmark launches drawing
+step messages 60 ./nccl_gpu_test
 step products 60 ./gpu_benchmark products
 step experts 30 ./gpu_benchmark experts
 step attention 40 ./gpu_benchmark attention

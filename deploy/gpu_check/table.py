@@ -45,7 +45,8 @@ def kernels(results):
 def launches(results):
     return [f"| {o['launch']} | {o['us']:.2f} | {o['calls_changed']} "
             f"| {o['refused']} |"
-            for o in lines_of(results / "launches.txt") if "launch" in o]
+            for step in ("launches", "messages")
+            for o in lines_of(results / f"{step}.txt") if "launch" in o]
 
 
 STEPS = ("model-31b", "model-26b-a4b", "model-31b-bf16", "model-26b-a4b-alone",

@@ -21,6 +21,8 @@
 
 namespace facet {
 
+class MessageRecorder;  // kernels/backend/message_recorder.h
+
 // Values are in the memory of the backend's device. What the host knows before
 // a step (rows to gather, positions, frequencies, slots, page tables) is host
 // memory on every backend; it stays as it is until the next BeginStep().
@@ -42,6 +44,11 @@ class Backend {
   // What operations wait in line in, for communicators that join it: a stream
   // of the device's runtime. Null on processors.
   virtual void* stream() { return nullptr; }
+  // For messages that are to be operations of the line; null where no device's
+  // graphs are.
+  virtual MessageRecorder* messages() { return nullptr; }
+  // What was asked for goes to the device, though nobody waits for it yet.
+  virtual void HandOver() {}
   // Between the host's memory and the device's, in the order of the other
   // operations. Read() waits for all of them.
   //

@@ -13,6 +13,7 @@
 #include "kernels/base/status_macros.h"
 #include "kernels/cuda/launch_line.h"
 #include "kernels/cuda/library_products.h"
+#include "kernels/cuda/line_recorder.h"
 #include "kernels/cuda/operations.h"
 #include "kernels/cuda/runtime.h"
 #include "kernels/cuda/step_inputs.h"
@@ -60,13 +61,13 @@ class CudaBackend : public Backend {
   CudaBackend(int index, Stream stream)
       : index_(index),
         stream_(stream),
-        line_(
-            std::make_unique<LaunchLine>(stream, IsOn("FACET_CUDA_GRAPHS"),
-                                         [this] { return inputs_->Send(); })) {}
+        line_(std::make_unique<LaunchLine>(stream, IsOn("FACET_CUDA_GRAPHS"),
+                                           [this] { return inputs_->Send(); })),
+        messages_(line_.get(), [this] { RunPending(); }) {}
   ~CudaBackend() override {
     // Nothing may run on memory that is about to go.
     Wait(stream_).IgnoreError();
-    line_.reset();
+    messages_.Forget();
     inputs_.reset();
     library_.reset();
     DestroyStream(stream_);
@@ -234,6 +235,8 @@ class CudaBackend : public Backend {
     Run().IgnoreError();
     return stream_;
   }
+  MessageRecorder* messages() override { return &messages_; }
+  void HandOver() override { Run().IgnoreError(); }
   void AddParts(const char*, int parts, const float* x,
                 absl::Span<float> y) override {
     FACET_CUDA::AddParts(parts, x, static_cast<int64_t>(y.size()), y.data(),
@@ -312,6 +315,7 @@ class CudaBackend : public Backend {
   WeightsAhead ahead_;  // for the next norms
   bool fast_ = false;
   std::unique_ptr<LaunchLine> line_;
+  LineRecorder messages_;
   std::unique_ptr<StepInputs> inputs_;
   // Operations that the next one may go together with; at most one of them.
   std::optional<MatmulArgs> product_;  // before its gated GELU

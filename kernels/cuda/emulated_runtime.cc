@@ -3,6 +3,7 @@
 // for as late as it may, when somebody waits: what a copy or a kernel reads is
 // then what a slow device would find there.
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
@@ -19,27 +20,44 @@
 struct CUstream_st {
   void Ask(std::function<void()> work) {
     const std::lock_guard<std::mutex> lock(mutex);
+    if (recording) {
+      recorded.push_back(std::move(work));
+      return;
+    }
     waiting.push_back(std::move(work));
     ++asked;
   }
   void DoUpTo(uint64_t place) {
-    const std::lock_guard<std::mutex> lock(mutex);
-    for (; done < place; ++done) {
-      waiting.front()();
-      waiting.pop_front();
-    }
+    const std::lock_guard<std::mutex> turn(running);
+    while (DoNext(place)) continue;
   }
   void DoAll() {
-    const std::lock_guard<std::mutex> lock(mutex);
-    for (; !waiting.empty(); ++done) {
-      waiting.front()();
-      waiting.pop_front();
-    }
+    const std::lock_guard<std::mutex> turn(running);
+    while (DoNext(UINT64_MAX)) continue;
   }
 
-  std::mutex mutex;
+  std::mutex running;  // held by whoever does the work
+  std::mutex mutex;    // of what follows, never held over work
   std::deque<std::function<void()>> waiting;
   uint64_t asked = 0, done = 0;
+  bool recording = false;
+  std::vector<std::function<void()>> recorded;
+
+ private:
+  bool DoNext(uint64_t place) {
+    std::function<void()> work;
+    {
+      const std::lock_guard<std::mutex> lock(mutex);
+      if (waiting.empty() || done >= place) return false;
+      work = std::move(waiting.front());
+      waiting.pop_front();
+    }
+    work();
+    work = nullptr;  // what it held on to goes first
+    const std::lock_guard<std::mutex> lock(mutex);
+    ++done;
+    return true;
+  }
 };
 
 struct CUevent_st {
@@ -53,7 +71,7 @@ namespace {
 
 struct AllStreams {
   std::mutex mutex;
-  std::vector<Stream> streams;
+  std::vector<std::shared_ptr<CUstream_st>> streams;
 };
 AllStreams& Streams() {
   static AllStreams* const all = new AllStreams;
@@ -70,8 +88,18 @@ void RunCall(const KernelCalls& one) {
 
 }  // namespace
 
+EmulatedAbilities& Abilities() {
+  static EmulatedAbilities* const abilities = new EmulatedAbilities;
+  return *abilities;
+}
+
 void AskOf(Stream stream, std::function<void()> work) {
   stream->Ask(std::move(work));
+}
+
+bool IsRecording(Stream stream) {
+  const std::lock_guard<std::mutex> lock(stream->mutex);
+  return stream->recording;
 }
 
 absl::Status UseDevice(int index) {
@@ -85,7 +113,7 @@ absl::StatusOr<std::string> DeviceName() { return std::string("emulated GPU"); }
 
 int64_t FreeBytes() { return int64_t{4} << 30; }
 
-bool HasNccl() { return false; }
+bool HasNccl() { return Abilities().nccl; }
 
 absl::StatusOr<void*> AllocateDevice(size_t bytes) {
   const size_t size = (bytes + 255) / 256 * 256;
@@ -97,10 +125,12 @@ absl::StatusOr<void*> AllocateDevice(size_t bytes) {
 
 // As a device's: what is under way may still use it.
 void FreeDevice(void* memory) {
+  std::vector<std::shared_ptr<CUstream_st>> streams;
   {
     const std::lock_guard<std::mutex> lock(Streams().mutex);
-    for (Stream stream : Streams().streams) stream->DoAll();
+    streams = Streams().streams;
   }
+  for (const auto& stream : streams) stream->DoAll();
   std::free(memory);
 }
 
@@ -111,20 +141,19 @@ absl::StatusOr<void*> AllocatePinned(size_t bytes) {
 void FreePinned(void* memory) { FreeDevice(memory); }
 
 absl::StatusOr<Stream> MakeStream() {
-  const Stream stream = new CUstream_st;
+  const auto stream = std::make_shared<CUstream_st>();
   const std::lock_guard<std::mutex> lock(Streams().mutex);
   Streams().streams.push_back(stream);
-  return stream;
+  return stream.get();
 }
 
 void DestroyStream(Stream stream) {
-  {
-    const std::lock_guard<std::mutex> lock(Streams().mutex);
-    auto& streams = Streams().streams;
-    streams.erase(std::find(streams.begin(), streams.end(), stream));
-  }
   stream->DoAll();
-  delete stream;
+  const std::lock_guard<std::mutex> lock(Streams().mutex);
+  auto& streams = Streams().streams;
+  streams.erase(std::find_if(
+      streams.begin(), streams.end(),
+      [stream](const auto& known) { return known.get() == stream; }));
 }
 
 absl::Status CopyToDevice(const void* pinned, size_t bytes, void* to,
@@ -165,14 +194,54 @@ absl::Status RunKernel(const KernelCalls& calls, size_t i, Stream stream) {
   return absl::OkStatus();
 }
 
+struct RecordedMessage {
+  std::vector<std::function<void()>> work;
+};
+
+absl::Status BeginRecording(Stream stream) {
+  const std::lock_guard<std::mutex> lock(stream->mutex);
+  stream->recording = true;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Message> EndRecording(Stream stream) {
+  auto message = std::make_unique<RecordedMessage>();
+  {
+    const std::lock_guard<std::mutex> lock(stream->mutex);
+    stream->recording = false;
+    message->work.swap(stream->recorded);
+  }
+  if (message->work.empty()) return absl::InternalError("nothing was recorded");
+  if (Abilities().recordings_left == 0) {
+    return absl::InternalError("the emulation records no more");
+  }
+  --Abilities().recordings_left;
+  return message.release();
+}
+
+absl::Status RunMessageOn(Message message, Stream stream) {
+  for (const std::function<void()>& work : message->work) stream->Ask(work);
+  return absl::OkStatus();
+}
+
+void DestroyMessage(Message message) { delete message; }
+
 struct KernelGraph {
   std::vector<KernelCalls> calls;  // of one call each
+  // Of a call that is a message.
+  std::vector<std::vector<std::function<void()>>> messages;
 };
 
 absl::StatusOr<Graph> MakeGraph(const KernelCalls& calls) {
   auto graph = std::make_unique<KernelGraph>();
+  graph->messages.resize(calls.size());
   for (size_t i = 0; i < calls.size(); ++i) {
     graph->calls.push_back(calls.Only(i));
+    if (calls[i].message == nullptr) continue;
+    if (!Abilities().messages_in_graphs) {
+      return absl::InternalError("the emulation has no graphs in graphs");
+    }
+    graph->messages[i] = calls[i].message->work;
   }
   return graph.release();
 }
@@ -186,8 +255,12 @@ absl::Status UpdateGraph(Graph graph, size_t i, const KernelCalls& calls) {
 }
 
 absl::Status RunGraphOn(Graph graph, Stream stream) {
-  stream->Ask([calls = graph->calls] {
-    for (const KernelCalls& one : calls) RunCall(one);
+  // As one, whatever is changed or let go of meanwhile.
+  stream->Ask([copy = *graph] {
+    for (size_t i = 0; i < copy.calls.size(); ++i) {
+      if (copy.calls[i][0].message == nullptr) RunCall(copy.calls[i]);
+      for (const std::function<void()>& work : copy.messages[i]) work();
+    }
   });
   return absl::OkStatus();
 }

@@ -16,8 +16,12 @@ struct Extent {
   unsigned x = 1, y = 1, z = 1;
 };
 
+struct RecordedMessage;  // kernels/cuda/runtime.h
+
 struct KernelCall {
   const void* kernel = nullptr;
+  // A message instead of a kernel; `kernel` is the same pointer then.
+  RecordedMessage* message = nullptr;
   // Calls the kernel as the thread that runs; null where a device does.
   void (*as_thread)(const void* kernel, void* const* arguments) = nullptr;
   Extent grid, block;
@@ -46,6 +50,13 @@ class KernelCalls {
     (Append(&parameters, sizeof(Parameters)), ...);
     call.end = bytes_.size();
     calls_.push_back(call);
+  }
+
+  // How many of the calls are messages.
+  size_t messages() const {
+    size_t count = 0;
+    for (const KernelCall& call : calls_) count += call.message != nullptr;
+    return count;
   }
 
   // Where the arguments of call `i` lie, for as long as nothing is added.

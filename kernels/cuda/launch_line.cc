@@ -61,15 +61,48 @@ void LaunchLine::BeginStep() {
 const absl::Status& LaunchLine::Run() {
   if (calls_.size() == 0) return status_;
   if (status_.ok()) status_ = RunCalls();
+  const bool messages = status_.ok() && calls_.messages() > 0;
   calls_.Clear();
   ++segment_;
+  if (messages && on_messages_ != nullptr) on_messages_();
   return status_;
+}
+
+void LaunchLine::Add(Message message) {
+  KernelCall call;
+  call.kernel = message;
+  call.message = message;
+  KernelLine::Add(call);
+}
+
+void LaunchLine::DropMessages() {
+  for (auto& [place, segment] : segments_) {
+    const auto has_none = [](const Kept& kept) {
+      return kept.calls.messages() == 0;
+    };
+    const auto first = std::stable_partition(segment.graphs.begin(),
+                                             segment.graphs.end(), has_none);
+    for (auto kept = first; kept != segment.graphs.end(); ++kept) {
+      DestroyGraph(kept->graph);
+    }
+    segment.graphs.erase(first, segment.graphs.end());
+    segment.seen.clear();  // a message to come may lie where one did
+  }
+  if (calls_.messages() == 0) return;
+  calls_.Clear();
+  if (!status_.ok()) return;
+  status_ = absl::CancelledError("messages were let go of before they ran");
 }
 
 absl::Status LaunchLine::RunCalls() {
   FACET_RETURN_IF_ERROR(before_());
   counts_.kernels += static_cast<int64_t>(calls_.size());
-  if (!graphs_ || calls_.size() < kFewestCalls) return RunAlone();
+  const size_t messages = calls_.messages();
+  counts_.messages += static_cast<int64_t>(messages);
+  if (!graphs_ || calls_.size() < kFewestCalls ||
+      (messages > 0 && !messages_in_graphs_)) {
+    return RunAlone();
+  }
   Segment& segment = segments_[segment_];
   std::vector<size_t> differing;
   Kept* closest = Closest(segment, &differing);
@@ -85,8 +118,11 @@ absl::Status LaunchLine::RunCalls() {
 
 absl::Status LaunchLine::RunAlone() {
   counts_.alone += static_cast<int64_t>(calls_.size());
+  counts_.messages_alone += static_cast<int64_t>(calls_.messages());
   for (size_t i = 0; i < calls_.size(); ++i) {
-    FACET_RETURN_IF_ERROR(RunKernel(calls_, i, stream_));
+    FACET_RETURN_IF_ERROR(calls_[i].message == nullptr
+                              ? RunKernel(calls_, i, stream_)
+                              : RunMessageOn(calls_[i].message, stream_));
   }
   return absl::OkStatus();
 }
@@ -151,7 +187,8 @@ absl::Status LaunchLine::MakeAndRun(Segment& segment) {
 
 absl::Status LaunchLine::DoWithoutGraphs() {
   ++counts_.refused;
-  graphs_ = false;
+  // Perhaps it was the messages.
+  (calls_.messages() > 0 ? messages_in_graphs_ : graphs_) = false;
   return RunAlone();
 }
 

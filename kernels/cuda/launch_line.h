@@ -26,6 +26,10 @@ struct LaunchCounts {
   int64_t graphs_made = 0;
   int64_t graphs_run = 0;
   int64_t calls_changed = 0;  // inside graphs, before they ran
+  // Of the kernels, those that are a library's messages; and of the messages,
+  // those that each took a call of its own.
+  int64_t messages = 0;
+  int64_t messages_alone = 0;
   // Graphs that the device's runtime would not make or change; from the first
   // one on every kernel runs by itself.
   int64_t refused = 0;
@@ -44,6 +48,18 @@ class LaunchLine : public KernelLine {
 
   // The segments that follow are compared with those of earlier steps.
   void BeginStep();
+
+  // A message of the library that is part of this line's graphs from then on.
+  void Add(Message message);
+  // `listener` is called once a segment with messages is handed over.
+  void OnMessages(std::function<void()> listener) {
+    on_messages_ = std::move(listener);
+  }
+  // Lets go of graphs that have messages, and of the segment at hand if it has;
+  // that is an error of the line, then.
+  void DropMessages();
+  // Whether graphs may have messages.
+  bool takes_messages() const { return graphs_ && messages_in_graphs_; }
 
   // Hands over what is gathered. An error stays.
   const absl::Status& Run();
@@ -80,6 +96,8 @@ class LaunchLine : public KernelLine {
 
   const Stream stream_;
   bool graphs_;
+  bool messages_in_graphs_ = true;
+  std::function<void()> on_messages_;
   const std::function<absl::Status()> before_;
   std::map<int, Segment> segments_;  // by their place in a step
   int segment_ = 0;

@@ -5,7 +5,9 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "kernels/cuda/emulated_stream.h"
 #include "kernels/cuda/emulator.h"
+#include "kernels/cuda/line_recorder.h"
 
 namespace facet {
 namespace emulated {
@@ -150,6 +152,123 @@ TEST_F(LaunchLineTest, AnyStepsComeToWhatCallsOneByOneDo) {
   ExpectSame();
   EXPECT_GT(line_->counts().graphs_run, 100);
   EXPECT_GT(line_->counts().calls_changed, 100);
+}
+
+// What a library would ask of a stream; messages are counted by what they do.
+class MessagesTest : public LaunchLineTest {
+ protected:
+  MessagesTest() : recorder_(line_.get(), [] {}) {
+    recorder_.OnHandedOver([this] { ++handed_over_; });
+    messages_.resize(2);
+    for (int m = 0; m < 2; ++m) {
+      messages_[m] = *recorder_.Record([&](void* stream) {
+        EXPECT_TRUE(IsRecording(static_cast<Stream>(stream)));
+        AskOf(static_cast<Stream>(stream),
+              [this, m, token = token_] { Message(m); });
+        return absl::OkStatus();
+      });
+    }
+  }
+  ~MessagesTest() override { Abilities().messages_in_graphs = true; }
+
+  void Message(int64_t m) {
+    for (int i = 0; i < kValues; ++i) values_[i] = values_[i] * 5 + m;
+    ++ran_;
+  }
+  // Kernels, a message, kernels.
+  void AskWithMessage(int m, int64_t factor) {
+    line_->BeginStep();
+    for (int half = 0; half < 2; ++half) {
+      for (int i = 0; i < 6; ++i) {
+        Launch(Mix, kValues, 1, 0, *line_, values_, factor, 7);
+        for (int64_t& value : expected_) value = value * factor + 7;
+      }
+      if (half == 1) continue;
+      recorder_.Run(messages_[m]);
+      for (int64_t& value : expected_) value = value * 5 + m;
+    }
+    line_->Run().IgnoreError();
+  }
+
+  std::shared_ptr<int> token_ = std::make_shared<int>();
+  LineRecorder recorder_;
+  std::vector<int> messages_;
+  int ran_ = 0;
+  int handed_over_ = 0;
+};
+
+TEST_F(MessagesTest, RecordingRunsNothing) {
+  ASSERT_TRUE(Wait(stream_).ok());
+  EXPECT_EQ(ran_, 0);
+  EXPECT_TRUE(recorder_.ready());
+}
+
+TEST_F(MessagesTest, AMessageIsPartOfTheGraphThatComesBack) {
+  for (int step = 0; step < 5; ++step) AskWithMessage(0, 3);
+  ExpectSame();
+  EXPECT_EQ(line_->counts().graphs_made, 1);
+  EXPECT_EQ(line_->counts().graphs_run, 4);
+  EXPECT_EQ(line_->counts().kernels, 5 * 13);
+  EXPECT_EQ(line_->counts().messages, 5);
+  EXPECT_EQ(line_->counts().messages_alone, 1);
+  EXPECT_EQ(handed_over_, 5);
+}
+
+TEST_F(MessagesTest, KernelsAroundAMessageChangeAndTheMessageDoesNot) {
+  for (int64_t step = 0; step < 6; ++step) AskWithMessage(0, step / 3);
+  ExpectSame();
+  EXPECT_EQ(ran_, 6);
+}
+
+TEST_F(MessagesTest, AnotherMessageIsAnotherGraph) {
+  for (int step = 0; step < 8; ++step) AskWithMessage(step / 2 % 2, 3);
+  ExpectSame();
+  EXPECT_EQ(line_->counts().graphs_made, 2);
+}
+
+TEST_F(MessagesTest, ARuntimeThatRefusesMessagesInGraphsRunsThemBetween) {
+  Abilities().messages_in_graphs = false;
+  for (int step = 0; step < 4; ++step) AskWithMessage(0, 3);
+  EXPECT_FALSE(recorder_.ready());
+  for (int step = 0; step < 4; ++step) Ask(Calls(20, 3));
+  ExpectSame();
+  EXPECT_EQ(line_->counts().refused, 1);
+  EXPECT_EQ(line_->counts().messages_alone, 4);
+  EXPECT_EQ(line_->counts().graphs_made, 1) << "of kernels alone";
+}
+
+TEST_F(MessagesTest, NothingIsLeftOfThemOnceTheyAreLetGoOf) {
+  for (int step = 0; step < 5; ++step) AskWithMessage(step % 2, 3);
+  ASSERT_TRUE(Wait(stream_).ok());
+  EXPECT_GT(token_.use_count(), 1);
+  recorder_.Forget();
+  EXPECT_EQ(token_.use_count(), 1);
+  for (int step = 0; step < 4; ++step) Ask(Calls(20, 3));
+  ExpectSame();
+  EXPECT_EQ(ran_, 5);
+}
+
+// As they end with a world: what is under way still runs, what is not never
+// does.
+TEST_F(MessagesTest, WhatRunsMayBeLetGoOf) {
+  for (int step = 0; step < 3; ++step) AskWithMessage(0, 3);
+  recorder_.Run(messages_[1]);
+  recorder_.Forget();
+  EXPECT_EQ(line_->Run().code(), absl::StatusCode::kCancelled);
+  ExpectSame();
+  EXPECT_EQ(ran_, 3);
+  EXPECT_EQ(token_.use_count(), 1);
+}
+
+TEST_F(MessagesTest, ALibraryThatFailsLeavesNothing) {
+  const auto failed = recorder_.Record([&](void* stream) {
+    AskOf(static_cast<Stream>(stream), [token = token_] {});
+    return absl::InternalError("a library's words");
+  });
+  EXPECT_EQ(failed.status().message(), "a library's words");
+  const auto nothing = recorder_.Record([](void*) { return absl::OkStatus(); });
+  EXPECT_EQ(nothing.status().code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(token_.use_count(), 1 + 2) << "those of two messages";
 }
 
 }  // namespace

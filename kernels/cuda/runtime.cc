@@ -181,6 +181,44 @@ absl::Status RunKernel(const KernelCalls& calls, size_t i, Stream stream) {
       "kernel launch");
 }
 
+struct RecordedMessage {
+  ~RecordedMessage() {
+    if (runnable != nullptr) cudaGraphExecDestroy(runnable);
+    if (graph != nullptr) cudaGraphDestroy(graph);
+  }
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t runnable = nullptr;
+};
+
+// Other threads may ask the stream too, and the runtime for what would end a
+// capture of a stricter kind.
+absl::Status BeginRecording(Stream stream) {
+  return GraphStatus(
+      cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed),
+      "cudaStreamBeginCapture");
+}
+
+absl::StatusOr<Message> EndRecording(Stream stream) {
+  auto message = std::make_unique<RecordedMessage>();
+  FACET_RETURN_IF_ERROR(GraphStatus(
+      cudaStreamEndCapture(stream, &message->graph), "cudaStreamEndCapture"));
+  size_t nodes = 0;
+  FACET_RETURN_IF_ERROR(GraphStatus(
+      cudaGraphGetNodes(message->graph, nullptr, &nodes), "cudaGraphGetNodes"));
+  if (nodes == 0) return absl::InternalError("nothing was recorded");
+  FACET_RETURN_IF_ERROR(
+      GraphStatus(cudaGraphInstantiate(&message->runnable, message->graph, 0),
+                  "cudaGraphInstantiate"));
+  return message.release();
+}
+
+absl::Status RunMessageOn(Message message, Stream stream) {
+  return ToStatus(cudaGraphLaunch(message->runnable, stream),
+                  "cudaGraphLaunch of a message");
+}
+
+void DestroyMessage(Message message) { delete message; }
+
 struct KernelGraph {
   ~KernelGraph() {
     if (runnable != nullptr) cudaGraphExecDestroy(runnable);
@@ -196,10 +234,18 @@ absl::StatusOr<Graph> MakeGraph(const KernelCalls& calls) {
   FACET_RETURN_IF_ERROR(
       GraphStatus(cudaGraphCreate(&made->graph, 0), "cudaGraphCreate"));
   for (size_t i = 0; i < calls.size(); ++i) {
-    std::vector<void*> arguments = calls.Arguments(i);
-    const cudaKernelNodeParams params = NodeParams(calls[i], arguments);
     const cudaGraphNode_t* before = i > 0 ? &made->nodes.back() : nullptr;
     cudaGraphNode_t node = nullptr;
+    if (calls[i].message != nullptr) {
+      FACET_RETURN_IF_ERROR(GraphStatus(
+          cudaGraphAddChildGraphNode(&node, made->graph, before, i > 0 ? 1 : 0,
+                                     calls[i].message->graph),
+          "cudaGraphAddChildGraphNode"));
+      made->nodes.push_back(node);
+      continue;
+    }
+    std::vector<void*> arguments = calls.Arguments(i);
+    const cudaKernelNodeParams params = NodeParams(calls[i], arguments);
     FACET_RETURN_IF_ERROR(
         GraphStatus(cudaGraphAddKernelNode(&node, made->graph, before,
                                            i > 0 ? 1 : 0, &params),

@@ -60,15 +60,25 @@ absl::Status WaitFor(Event event);
 // Call `i` of `calls`.
 absl::Status RunKernel(const KernelCalls& calls, size_t i, Stream stream);
 
+// What a library asks of a stream, kept to be run again and again. Between
+// these two the stream runs nothing, whoever asks it for something.
+using Message = RecordedMessage*;
+absl::Status BeginRecording(Stream stream);
+// Errors: INTERNAL when something cannot be kept, or nothing was asked for.
+absl::StatusOr<Message> EndRecording(Stream stream);
+absl::Status RunMessageOn(Message message, Stream stream);
+// Runs under way go on. Graphs have copies of their own.
+void DestroyMessage(Message message);
+
 // Calls one behind the other that start as one. Changes are seen by runs that
 // are asked for later, not by one under way.
 struct KernelGraph;
 using Graph = KernelGraph*;
 absl::StatusOr<Graph> MakeGraph(const KernelCalls& calls);
-// Call `i` becomes that of `calls`. REQUIRES: the same kernel.
+// Call `i` becomes that of `calls`. REQUIRES: the same kernel, no message.
 absl::Status UpdateGraph(Graph graph, size_t i, const KernelCalls& calls);
 absl::Status RunGraphOn(Graph graph, Stream stream);
-// REQUIRES: no run is under way.
+// Runs under way go on.
 void DestroyGraph(Graph graph);
 
 // Waits for the stream; errors of its kernels come out here.

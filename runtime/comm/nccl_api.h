@@ -77,6 +77,9 @@ struct NcclApi {
 // that lacks a function.
 absl::StatusOr<const NcclApi*> LoadNccl();
 
+// For tests: what LoadNccl() returns from now on; null: the library.
+void ReplaceNccl(const NcclApi* api);
+
 }  // namespace facet
 
 #endif  // FACET_RUNTIME_COMM_NCCL_API_H_

@@ -8,14 +8,17 @@
 #include <condition_variable>
 #include <cstdio>
 #include <cstring>
+#include <map>
 #include <mutex>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "kernels/backend/message_recorder.h"
 #include "kernels/base/check.h"
 #include "kernels/base/status_macros.h"
 #include "runtime/comm/flight_recorder.h"
@@ -28,6 +31,13 @@ namespace {
 // delay, and few bytes. Longer ones are cut, so that each rank adds its part.
 constexpr int64_t kWholeFloats = 32 * 1024;
 
+// Sums of up to so many floats are kept for graphs: those of decoding. What a
+// graph saves is nothing beside the rest of a long prompt's step.
+constexpr int64_t kMostKeptFloats = 1 << 20;
+// Different messages that are kept: a step of each number of rows has two to
+// four. Later ones stay between graphs.
+constexpr size_t kMostKept = 256;
+
 // Calls that an error message tells; a dump tells all.
 constexpr size_t kCallsOfMessage = 8;
 
@@ -39,6 +49,12 @@ absl::Span<const uint8_t> AsBytes(const void* data, size_t bytes) {
 struct Introduction {
   int version = 0;
   char host[60] = {};
+};
+
+// What ranks tell each other of something that all of them tried.
+struct Outcome {
+  bool again = false;      // the communicator has to be made anew
+  char problem[247] = {};  // empty: none
 };
 
 std::string HostName() {
@@ -57,39 +73,26 @@ class NcclCommunicatorImpl : public NcclCommunicator {
   explicit NcclCommunicatorImpl(const NcclOptions& options)
       : options_(options), api_(*options.api) {}
   ~NcclCommunicatorImpl() override {
+    // Before NCCL is asked to end, by whatever thread.
+    if (recorder_ != nullptr) {
+      recorder_->OnHandedOver(nullptr);
+      recorder_->Forget();
+    }
     {
       const std::lock_guard<std::mutex> lock(watch_mutex_);
       stop_ = true;
     }
     stopping_.notify_all();
     if (watch_.joinable()) watch_.join();
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (comm_ == nullptr) return;
-    for (void* handle : registered_) api_.CommDeregister(comm_, handle);
-    api_.CommAbort(comm_);
+    Close();
   }
 
   absl::Status Connect() {
     FACET_RETURN_IF_ERROR(Introduce());
-    NcclUniqueId id = {};
-    if (rank() == 0) {
-      FACET_RETURN_IF_ERROR(ToStatus(api_.GetUniqueId(&id), "unique id"));
-    }
-    FACET_RETURN_IF_ERROR(options_.host->Broadcast(
-        absl::MakeSpan(reinterpret_cast<uint8_t*>(&id), sizeof(id)), 0));
-    NcclConfig config;
-    const int result =
-        api_.CommInitRankConfig(&comm_, size(), id, rank(), &config);
-    if (result != kNcclInProgress) {
-      FACET_RETURN_IF_ERROR(ToStatus(result, "init"));
-    }
-    FACET_RETURN_IF_ERROR(WaitUntilReady());
-    const int64_t block = (options_.most_floats + size() - 1) / size();
-    const int64_t most_whole = std::min(options_.most_floats, kWholeFloats);
-    FACET_RETURN_IF_ERROR(Reserve(std::max(block, most_whole), &parts_));
-    FACET_RETURN_IF_ERROR(Reserve(block, &padded_));
+    FACET_RETURN_IF_ERROR(Open());
     FACET_ASSIGN_OR_RETURN(
         marks_, options_.device->MakeMarks(options_.backend->stream()));
+    if (options_.in_graphs) FACET_RETURN_IF_ERROR(TryGraphs());
     watch_ = std::thread([this] { Watch(); });
     return absl::OkStatus();
   }
@@ -105,21 +108,14 @@ class NcclCommunicatorImpl : public NcclCommunicator {
   absl::Status AllReduceSum(absl::Span<float> values) override {
     const int64_t count = static_cast<int64_t>(values.size());
     FACET_CHECK(count <= options_.most_floats);
-    if (options_.nccl_sums) {
-      return Call(
-          "all-reduce by NCCL", count * sizeof(float), -1, [&](void* stream) {
-            return api_.AllReduce(values.data(), values.data(), count,
-                                  kNcclFloat32, kNcclSum, comm_, stream);
-          });
+    if (count > kWholeFloats && !options_.nccl_sums) {
+      return AllReduceByParts(values);
     }
-    if (count > kWholeFloats) return AllReduceByParts(values);
-    float* parts = static_cast<float*>(parts_.data());
     FACET_RETURN_IF_ERROR(
-        Call("all-reduce", count * sizeof(float), -1, [&](void* stream) {
-          return api_.AllGather(values.data(), parts, count, kNcclFloat32,
-                                comm_, stream);
-        }));
-    options_.backend->AddParts("all-reduce", size(), parts, values);
+        Message(options_.nccl_sums ? "all-reduce by NCCL" : "all-reduce",
+                values.data(), count, /*of=*/count,
+                [&](void* stream) { return AskSum(values, stream); }));
+    AddSum(values);
     return absl::OkStatus();
   }
 
@@ -161,27 +157,33 @@ class NcclCommunicatorImpl : public NcclCommunicator {
 
   void Abort(const absl::Status& status) override {
     options_.host->Abort(status);
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (status_.ok()) {
-      status_ = absl::Status(
-          status.code(),
-          absl::StrCat(status.message(), "; ", Name(rank()), " of ", size(),
-                       ", last calls: ", recorder_.Last(kCallsOfMessage)));
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (status_.ok()) {
+        status_ = absl::Status(
+            status.code(),
+            absl::StrCat(status.message(), "; ", Name(rank()), " of ", size(),
+                         ", last calls: ", calls_.Last(kCallsOfMessage)));
+      }
     }
-    // Kernels that wait for a peer come back, and the stream goes on.
-    if (comm_ != nullptr) api_.CommAbort(comm_);
-    comm_ = nullptr;
+    {
+      const std::lock_guard<std::mutex> lock(watch_mutex_);
+      aborted_ = true;
+    }
+    stopping_.notify_all();
   }
+
+  bool in_graphs() const override { return in_graphs_; }
 
   CommActivity activity() const override {
     CommActivity activity;
-    const RecordedCall call = recorder_.Oldest();
+    const RecordedCall call = calls_.Oldest();
     if (call.number > 0) activity.call = call.ToString();
-    activity.moves = recorder_.asked() + recorder_.finished();
+    activity.moves = calls_.asked() + calls_.finished();
     return activity;
   }
   std::string LastCalls(size_t count) const override {
-    return recorder_.Last(count);
+    return calls_.Last(count);
   }
 
  private:
@@ -218,7 +220,7 @@ class NcclCommunicatorImpl : public NcclCommunicator {
     }
     const std::string text =
         absl::StrCat(std::string(status.message()), "\ncalls of ", Name(rank()),
-                     " of ", size(), ":\n", recorder_.Dump(absl::Now()));
+                     " of ", size(), ":\n", calls_.Dump(absl::Now()));
     if (options_.dump != nullptr) {
       options_.dump(text);
     } else {
@@ -228,37 +230,124 @@ class NcclCommunicatorImpl : public NcclCommunicator {
     return this->status();
   }
 
-  // Records and makes a call, and waits until NCCL has taken it: until then no
-  // other may be made. The device works it off later.
+  // Records and makes a call. The device works it off later.
   template <typename Function>
   absl::Status Call(const char* what, size_t bytes, int peer,
                     const Function& call) {
-    const uint64_t number = recorder_.Ask(what, bytes, peer, absl::Now());
+    const uint64_t number = calls_.Ask(what, bytes, peer, absl::Now());
     // Outside the lock: it hands over the operations before this one, and a
     // device that stands still may take no more.
     void* const stream = options_.backend->stream();
-    int result = kNcclSuccess;
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      if (!status_.ok()) return status_;
-      result = call(stream);
-    }
-    absl::Status status = result == kNcclInProgress || result == kNcclSuccess
-                              ? WaitUntilTaken(number)
-                              : ToStatus(result, what);
+    absl::Status status = Take(number, what, stream, call);
     if (status.ok()) {
-      recorder_.Queue(number);
+      calls_.Queue(number);
       status = marks_->Set(number);
       if (status.ok()) return status;
     }
-    recorder_.Fail(number);
+    calls_.Fail(number);
     return Fail(status);
+  }
+
+  // Makes a call and waits until NCCL has taken it: until then no other may be
+  // made, and what is to be recorded is not there.
+  template <typename Function>
+  absl::Status Take(uint64_t number, const char* what, void* stream,
+                    const Function& call) {
+    int result = kNcclSuccess;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      FACET_RETURN_IF_ERROR(Usable());
+      result = call(stream);
+    }
+    return result == kNcclInProgress || result == kNcclSuccess
+               ? WaitUntilTaken(number)
+               : ToStatus(result, what);
+  }
+
+  // With mutex_ held.
+  absl::Status Usable() const {
+    if (!status_.ok()) return status_;
+    if (comm_ != nullptr) return absl::OkStatus();
+    return absl::CancelledError("NCCL: the communicator was aborted");
+  }
+
+  // Asks for what a sum of up to kWholeFloats takes, or any of NCCL's own.
+  int AskSum(absl::Span<float> values, void* stream) {
+    return options_.nccl_sums
+               ? api_.AllReduce(values.data(), values.data(), values.size(),
+                                kNcclFloat32, kNcclSum, comm_, stream)
+               : api_.AllGather(values.data(), parts_.data(), values.size(),
+                                kNcclFloat32, comm_, stream);
+  }
+  void AddSum(absl::Span<float> values) {
+    if (options_.nccl_sums) return;
+    options_.backend->AddParts("all-reduce", size(),
+                               static_cast<float*>(parts_.data()), values);
+  }
+
+  // A message of a sum of `of` values, from what is recorded where that is
+  // worth it. `what` is a literal.
+  template <typename Function>
+  absl::Status Message(const char* what, const float* from, int64_t floats,
+                       int64_t of, const Function& ask) {
+    int kept = kNotKept;
+    if (recorder_ != nullptr && of <= kMostKeptFloats) {
+      FACET_ASSIGN_OR_RETURN(kept, Keep({what, from, floats}, ask));
+    }
+    const size_t bytes = static_cast<size_t>(floats) * sizeof(float);
+    return kept >= 0 ? RunKept(kept, what, bytes) : Call(what, bytes, -1, ask);
+  }
+
+  // By call, place and size.
+  using Kind = std::tuple<const char*, const float*, int64_t>;
+
+  // The recording of such messages, or kNotKept. Whether a call of NCCL's is
+  // recorded has to be the same on all ranks: it goes by their messages, which
+  // are the same ones in the same order. The second of a kind is worth it.
+  template <typename Function>
+  absl::StatusOr<int> Keep(const Kind& kind, const Function& ask) {
+    const auto known = kept_.find(kind);
+    if (known == kept_.end()) {
+      if (kept_.size() < kMostKept) kept_[kind] = kNotKept;
+      return kNotKept;
+    }
+    if (known->second != kNotKept) return known->second;
+    const absl::StatusOr<int> recorded = recorder_->Record([&](void* stream) {
+      return Take(calls_.asked(), "record", stream, ask);
+    });
+    FACET_ASSIGN_OR_RETURN(
+        const Outcome worst,
+        WorstOutcome(recorded.ok() ? "" : recorded.status().ToString(), false));
+    if (worst.problem[0] == '\0') return known->second = *recorded;
+    // What runs goes on; from here on every rank asks NCCL itself.
+    options_.backend->HandOver();
+    GiveUpGraphs(worst.problem);
+    return kNotKept;
+  }
+
+  absl::Status RunKept(int message, const char* what, size_t bytes) {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      FACET_RETURN_IF_ERROR(Usable());
+    }
+    in_line_.push_back(calls_.Ask(what, bytes, -1, absl::Now()));
+    recorder_->Run(message);
+    return absl::OkStatus();
+  }
+
+  // The device has got what is in line.
+  void HandedOver() {
+    for (const uint64_t number : in_line_) calls_.Queue(number);
+    if (in_line_.empty()) return;
+    const absl::Status status = marks_->Set(in_line_.back());
+    in_line_.clear();
+    if (!status.ok()) Fail(status).IgnoreError();
   }
 
   // NCCL's word on what it was asked so far. OK: it goes on or has taken it.
   absl::Status AsyncStatus(int* state) const {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (!status_.ok()) return status_;
+    FACET_RETURN_IF_ERROR(Usable());
     const int result = api_.CommGetAsyncError(comm_, state);
     if (result != kNcclSuccess) *state = result;
     if (*state == kNcclInProgress) return absl::OkStatus();
@@ -279,7 +368,7 @@ class NcclCommunicatorImpl : public NcclCommunicator {
   }
 
   absl::Status HungStatus(uint64_t number, const char* missing) const {
-    const RecordedCall call = recorder_.Oldest();
+    const RecordedCall call = calls_.Oldest();
     return absl::DeadlineExceededError(absl::StrCat(
         "NCCL: ", Name(rank()), " of ", size(), ": ", call.ToString(),
         " has not been ", missing, " for ",
@@ -295,23 +384,43 @@ class NcclCommunicatorImpl : public NcclCommunicator {
     const absl::Duration pause =
         std::min(options_.timeout / 20, absl::Milliseconds(200));
     std::unique_lock<std::mutex> lock(watch_mutex_);
-    while (!stopping_.wait_for(lock, absl::ToChronoNanoseconds(pause),
-                               [this] { return stop_; })) {
+    while (!aborted_) {
+      if (stopping_.wait_for(lock, absl::ToChronoNanoseconds(pause),
+                             [this] { return stop_ || aborted_; })) {
+        break;
+      }
+      lock.unlock();
       const absl::Status status = Look(detector);
-      if (status.ok()) continue;
-      Fail(status).IgnoreError();
-      return;
+      if (!status.ok()) Fail(status).IgnoreError();
+      lock.lock();
     }
+    const bool abort = aborted_;
+    lock.unlock();
+    // Kernels that wait for a peer come back, and the stream goes on.
+    if (abort) AbortNccl();
+  }
+
+  // Comes back when no graph has the communicator's messages any more.
+  void AbortNccl() {
+    NcclComm comm = nullptr;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      std::swap(comm, comm_);
+    }
+    if (comm != nullptr) api_.CommAbort(comm);
   }
 
   absl::Status Look(HangDetector& detector) {
     int state = kNcclSuccess;
     FACET_RETURN_IF_ERROR(AsyncStatus(&state));
     FACET_ASSIGN_OR_RETURN(const uint64_t passed, marks_->Passed());
-    recorder_.FinishUpTo(passed);
-    const uint64_t asked = recorder_.asked();
-    if (!detector.IsHung(absl::Now(), asked, recorder_.finished())) {
+    calls_.FinishUpTo(passed);
+    const uint64_t asked = calls_.asked();
+    if (!detector.IsHung(absl::Now(), asked, calls_.finished())) {
       return absl::OkStatus();
+    }
+    if (in_graphs() && options_.graphs_failed != nullptr) {
+      *options_.graphs_failed = true;  // perhaps it was them
     }
     return HungStatus(asked, "finished");
   }
@@ -343,6 +452,202 @@ class NcclCommunicatorImpl : public NcclCommunicator {
         absl::StrCat(message, "; install the same version everywhere"));
   }
 
+  // A communicator of all ranks, and the memory of its messages.
+  absl::Status Open() {
+    NcclUniqueId id = {};
+    if (rank() == 0) {
+      FACET_RETURN_IF_ERROR(ToStatus(api_.GetUniqueId(&id), "unique id"));
+    }
+    FACET_RETURN_IF_ERROR(options_.host->Broadcast(
+        absl::MakeSpan(reinterpret_cast<uint8_t*>(&id), sizeof(id)), 0));
+    NcclConfig config;
+    const int result =
+        api_.CommInitRankConfig(&comm_, size(), id, rank(), &config);
+    if (result != kNcclInProgress) {
+      FACET_RETURN_IF_ERROR(ToStatus(result, "init"));
+    }
+    FACET_RETURN_IF_ERROR(WaitUntilReady());
+    const int64_t block = (options_.most_floats + size() - 1) / size();
+    const int64_t most_whole = std::min(options_.most_floats, kWholeFloats);
+    FACET_RETURN_IF_ERROR(Reserve(std::max(block, most_whole), &parts_));
+    return Reserve(block, &padded_);
+  }
+
+  // Of a communicator whose messages are in no graph.
+  void Close() {
+    for (void* handle : std::exchange(registered_, {})) {
+      if (comm_ != nullptr) api_.CommDeregister(comm_, handle);
+    }
+    AbortNccl();
+  }
+
+  // The first rank's problem, and whether any rank needs a new communicator.
+  // The problem names the rank. All ranks call it.
+  absl::StatusOr<Outcome> WorstOutcome(const std::string& problem, bool again) {
+    Outcome own;
+    own.again = again;
+    std::strncpy(own.problem, problem.c_str(), sizeof(own.problem) - 1);
+    std::vector<Outcome> all(size());
+    FACET_RETURN_IF_ERROR(options_.host->AllGather(
+        AsBytes(&own, sizeof(own)),
+        absl::MakeSpan(reinterpret_cast<uint8_t*>(all.data()),
+                       all.size() * sizeof(own))));
+    Outcome worst;
+    for (int r = size() - 1; r >= 0; --r) {
+      worst.again = worst.again || all[r].again;
+      if (all[r].problem[0] == '\0') continue;
+      all[r].problem[sizeof(own.problem) - 1] = '\0';
+      const std::string named = absl::StrCat(Name(r), ": ", all[r].problem);
+      std::memset(worst.problem, 0, sizeof(worst.problem));
+      std::strncpy(worst.problem, named.c_str(), sizeof(worst.problem) - 1);
+    }
+    return worst;
+  }
+
+  // Nobody has run what NCCL recorded before: all ranks record a sum of known
+  // values, run it by itself, in a new graph and in one that comes back, and
+  // use graphs only if all of them find what they should. What went wrong may
+  // have cost the communicator, so there is a new one then.
+  absl::Status TryGraphs() {
+    MessageRecorder* const recorder = options_.backend->messages();
+    std::string problem;
+    if (recorder == nullptr || !recorder->ready()) {
+      problem = "its kernels run without graphs";
+    } else if (options_.graphs_failed != nullptr && *options_.graphs_failed) {
+      problem = "FACET_NCCL_GRAPHS=0, or they have failed here before";
+    }
+    FACET_ASSIGN_OR_RETURN(Outcome worst, WorstOutcome(problem, false));
+    int message = kNotKept;
+    const auto attempt = [&](const auto& part) -> absl::Status {
+      if (worst.problem[0] != '\0') return absl::OkStatus();
+      const absl::Status tried = Guarded(part);
+      FACET_ASSIGN_OR_RETURN(worst, WorstOutcome(std::string(tried.message()),
+                                                 /*again=*/!tried.ok()));
+      return absl::OkStatus();
+    };
+    if (worst.problem[0] == '\0') recorder_ = recorder;
+    FACET_RETURN_IF_ERROR(attempt([&] { return RecordTrial(&message); }));
+    FACET_RETURN_IF_ERROR(attempt([&] { return RunTrial(message); }));
+    if (recorder_ != nullptr) {
+      recorder_->Forget();
+      recorder_->OnHandedOver([this] { HandedOver(); });
+    }
+    in_graphs_ = worst.problem[0] == '\0';
+    if (in_graphs_) return absl::OkStatus();
+    GiveUpGraphs(worst.problem);
+    if (!worst.again) return absl::OkStatus();
+    Close();
+    return Open();
+  }
+
+  // The problem is told once, by the first rank.
+  void GiveUpGraphs(const std::string& problem) {
+    if (recorder_ != nullptr) {
+      recorder_->OnHandedOver(nullptr);
+      recorder_->Forget();
+      recorder_ = nullptr;
+      in_graphs_ = false;
+      if (options_.graphs_failed != nullptr) *options_.graphs_failed = true;
+    }
+    kept_.clear();
+    if (rank() != 0) return;
+    const std::string line = absl::StrCat(
+        "NCCL: messages stay between graphs, because of ", problem);
+    if (options_.log != nullptr) {
+      options_.log(line);
+    } else {
+      std::fprintf(stderr, "%s\n", line.c_str());
+    }
+  }
+
+  // `part`, or DEADLINE_EXCEEDED after it was freed from a device that hangs.
+  template <typename Function>
+  absl::Status Guarded(const Function& part) {
+    bool over = false, ran_out = false;  // with watch_mutex_ held
+    std::thread guard([&] {
+      std::unique_lock<std::mutex> lock(watch_mutex_);
+      ran_out = !stopping_.wait_for(
+          lock, absl::ToChronoNanoseconds(options_.trial_timeout),
+          [&] { return over; });
+      lock.unlock();
+      if (ran_out) AbortNccl();
+    });
+    const absl::Status status = part();
+    bool aborts = false;
+    {
+      const std::lock_guard<std::mutex> lock(watch_mutex_);
+      over = true;
+      aborts = ran_out;
+    }
+    stopping_.notify_all();
+    if (aborts) recorder_->Forget();
+    guard.join();
+    if (!aborts) return status;
+    return absl::DeadlineExceededError(
+        absl::StrCat("a message in a graph has not come through within ",
+                     absl::FormatDuration(options_.trial_timeout)));
+  }
+
+  static constexpr int64_t kTrialFloats = 64;
+  absl::Span<float> TrialValues() const {
+    return {static_cast<float*>(padded_.data()),
+            static_cast<size_t>(std::min(kTrialFloats, options_.most_floats))};
+  }
+
+  absl::Status RecordTrial(int* message) {
+    const absl::Span<float> values = TrialValues();
+    const auto ask = [&](void* stream) { return AskSum(values, stream); };
+    // Connections are made outside of recordings.
+    options_.backend->BeginStep();
+    std::vector<float> host(values.size());
+    FACET_RETURN_IF_ERROR(options_.backend->Write(
+        host.data(), host.size() * sizeof(float), values.data()));
+    FACET_RETURN_IF_ERROR(
+        Take(calls_.asked(), "trial", options_.backend->stream(), ask));
+    FACET_RETURN_IF_ERROR(options_.backend->Read(
+        values.data(), host.size() * sizeof(float), host.data()));
+    FACET_ASSIGN_OR_RETURN(*message, recorder_->Record([&](void* stream) {
+      return Take(calls_.asked(), "recorded trial", stream, ask);
+    }));
+    return absl::OkStatus();
+  }
+
+  absl::Status RunTrial(int message) {
+    constexpr int kRounds = 3;
+    // Kernels around the message, so that there is a graph.
+    constexpr int kAround = 8;
+    const absl::Span<float> values = TrialValues();
+    std::vector<float> host(values.size());
+    const size_t bytes = host.size() * sizeof(float);
+    Backend& backend = *options_.backend;
+    for (int round = 0; round < kRounds; ++round) {
+      backend.BeginStep();
+      float expected = 0;
+      for (int r = 0; r < size(); ++r) expected += Known(r, round);
+      std::fill(host.begin(), host.end(), Known(rank(), round));
+      FACET_RETURN_IF_ERROR(backend.Write(host.data(), bytes, values.data()));
+      recorder_->Run(message);
+      AddSum(values);
+      for (int i = 0; i < kAround; ++i) {
+        backend.Scale("trial", values, i % 2 == 0 ? 2.0f : 0.5f);
+      }
+      FACET_RETURN_IF_ERROR(backend.Read(values.data(), bytes, host.data()));
+      for (const float found : host) {
+        if (found == expected) continue;
+        return absl::InternalError(absl::StrCat("a message in a graph brought ",
+                                                found, ", expected ", expected,
+                                                ", in round ", round));
+      }
+    }
+    if (recorder_->ready()) return absl::OkStatus();
+    return absl::InternalError("the device's runtime refuses graphs of them");
+  }
+
+  // Small whole numbers: sums are exact in every order.
+  static float Known(int rank, int round) {
+    return static_cast<float>((rank + 1) * (round + 3));
+  }
+
   // Memory for a block of so many floats from every rank. Registered, where
   // NCCL can: then messages between two such buffers are not copied on the way.
   absl::Status Reserve(int64_t floats, DeviceMemory* memory) {
@@ -372,9 +677,7 @@ class NcclCommunicatorImpl : public NcclCommunicator {
       if (state == kNcclSuccess) return absl::OkStatus();
       if (state != kNcclInProgress) return ToStatus(state, "init");
       if (absl::Now() >= deadline) {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        api_.CommAbort(comm_);
-        comm_ = nullptr;
+        AbortNccl();
         return absl::DeadlineExceededError(absl::StrCat(
             "NCCL: not all of ", size(), " ranks arrived within ",
             absl::FormatDuration(options_.connect_timeout), "; ", Name(rank()),
@@ -414,18 +717,20 @@ class NcclCommunicatorImpl : public NcclCommunicator {
       return result;
     };
     FACET_RETURN_IF_ERROR(
-        Call("all-reduce, parts", count * sizeof(float), -1, exchange));
+        Message("all-reduce, parts", values.data(), count, count, exchange));
     options_.backend->AddParts("all-reduce", size(), parts,
                                absl::MakeSpan(sums + rank() * part, own));
     // Whole blocks travel; what is behind the last value is nobody's.
     FACET_RETURN_IF_ERROR(
-        Call("all-reduce, sums", part * sizeof(float), -1, [&](void* stream) {
+        Message("all-reduce, sums", sums, part, count, [&](void* stream) {
           return api_.AllGather(sums + rank() * part, parts, part, kNcclFloat32,
                                 comm_, stream);
         }));
     options_.backend->AddParts("all-reduce", 1, parts, values);
     return absl::OkStatus();
   }
+
+  static constexpr int kNotKept = -1;
 
   const NcclOptions options_;
   const NcclApi& api_;
@@ -437,15 +742,24 @@ class NcclCommunicatorImpl : public NcclCommunicator {
   NcclComm comm_ = nullptr;  // null again after Abort()
   absl::Status status_;
 
-  FlightRecorder recorder_;
+  FlightRecorder calls_;
   std::unique_ptr<StreamMarks> marks_;
   DeviceMemory parts_;   // blocks of all ranks
   DeviceMemory padded_;  // sums, in blocks
   std::vector<void*> registered_;
 
+  // Null: messages are not in graphs.
+  MessageRecorder* recorder_ = nullptr;
+  std::atomic<bool> in_graphs_ = false;  // the same for other threads
+  // What was recorded, or kNotKept.
+  std::map<Kind, int> kept_;
+  // Of messages that the line has and the device has not.
+  std::vector<uint64_t> in_line_;
+
   std::mutex watch_mutex_;
   std::condition_variable stopping_;
   bool stop_ = false;
+  bool aborted_ = false;
   std::thread watch_;
 };
 

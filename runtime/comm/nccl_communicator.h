@@ -4,6 +4,7 @@
 #ifndef FACET_RUNTIME_COMM_NCCL_COMMUNICATOR_H_
 #define FACET_RUNTIME_COMM_NCCL_COMMUNICATOR_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -29,6 +30,16 @@ struct NcclOptions {
   // NCCL adds, in an order of its own that goes by the number of ranks and the
   // size (--numerics=fast). All ranks still get the same bits.
   bool nccl_sums = false;
+  // Sums of decoding become part of the backend's graphs, where all ranks find
+  // that this works. At most one communicator of a device does: NCCL warns of graphs
+  // of several.
+  bool in_graphs = false;
+  // For what is tried to find that out. Outlives a device that hangs in it.
+  absl::Duration trial_timeout = absl::Seconds(20);
+  // Set where graphs with messages have failed or hung; where it is set on one
+  // rank they are not tried on any. Shared by the communicators that follow
+  // each other in a process; may be null.
+  std::atomic<bool>* graphs_failed = nullptr;
   // For all ranks to arrive.
   absl::Duration connect_timeout = absl::Minutes(2);
   // For a device that has calls to finish and finishes none: of one call with
@@ -38,6 +49,8 @@ struct NcclOptions {
   std::string host_name;
   // Takes the last calls in full when one hangs or fails; null: stderr.
   std::function<void(const std::string&)> dump;
+  // Takes a line for people, of rank 0; null: stderr.
+  std::function<void(const std::string&)> log;
 };
 
 class NcclCommunicator : public Communicator {
@@ -46,13 +59,17 @@ class NcclCommunicator : public Communicator {
   // is let go of a hung call goes on with the next operation: what Read()
   // brings counts only if this is OK afterwards.
   virtual absl::Status status() const = 0;
+  // Whether messages can be part of graphs, on every rank.
+  virtual bool in_graphs() const = 0;
 };
 
 // All arguments outlive it. Calls join the backend's stream and return before
 // they are done. A thread of its own watches the device: when NCCL reports an
 // error, or `timeout` passes in which nothing moves, it aborts the calls, so
-// that the stream goes on, and the communicator stays in error. All ranks of
-// `host` call it.
+// that the stream goes on, and the communicator stays in error. Abort() leaves
+// that to the thread and returns at once: NCCL ends a communicator only when
+// all graphs with its messages are gone, and those go with the communicator.
+// All ranks of `host` call it.
 //
 // Errors, naming ranks and their machines:
 //   FAILED_PRECONDITION  ranks have different versions of NCCL; all are named

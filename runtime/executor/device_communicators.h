@@ -3,7 +3,9 @@
 #define FACET_RUNTIME_EXECUTOR_DEVICE_COMMUNICATORS_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -25,12 +27,21 @@ struct DeviceCommunicators {
   absl::Status status() const;
 };
 
+struct ConnectOptions {
+  int64_t most_floats = 0;  // of one sum
+  bool fast = false;        // NCCL may add in its own order
+  std::string host_name;    // for people; empty: this machine's
+  // Takes lines for people; null: stderr.
+  std::function<void(const std::string&)> log;
+};
+
 // NCCL's where every rank of `world` has it, else messages through the host.
-// `most_floats`: of one sum; `fast`: NCCL may add in its own order. All
-// arguments outlive what comes back, and all ranks of `world` call it.
+// Devices that could talk over NCCL and do not are slower by far, so the first
+// rank says then which ranks lack it, where, and what to do. All arguments
+// outlive what comes back, and all ranks of `world` call it.
 absl::StatusOr<DeviceCommunicators> ConnectDevices(
     Communicator* world, Communicator* tp, Device* device, Backend* backend,
-    int64_t most_floats, bool fast);
+    const ConnectOptions& options);
 
 }  // namespace facet
 

@@ -83,13 +83,14 @@ class RankRunnerImpl : public RankRunner {
     Communicator* model_tp = tp_.get();
     if (device_ != nullptr) {
       FACET_ASSIGN_OR_RETURN(backend_, device_->MakeBackend(DeviceLimits()));
+      ConnectOptions connect;
       // The largest sum is that of a step's dense and expert halves.
+      connect.most_floats =
+          int64_t{2} * options_.max_step_tokens * config_.hidden_size;
+      connect.fast = options_.numerics.fast;
       FACET_ASSIGN_OR_RETURN(
-          on_device_,
-          ConnectDevices(
-              world_.get(), tp_.get(), device_.get(), backend_.get(),
-              int64_t{2} * options_.max_step_tokens * config_.hidden_size,
-              options_.numerics.fast));
+          on_device_, ConnectDevices(world_.get(), tp_.get(), device_.get(),
+                                     backend_.get(), connect));
       model_world = on_device_.world.get();
       model_tp = on_device_.tp.get();
     } else {
@@ -289,6 +290,8 @@ class RankRunnerImpl : public RankRunner {
     if (plan.slices.empty()) return result;
     BeginPart("embedding", plan.step, /*running=*/true);
     FACET_RETURN_IF_ERROR(model_->Forward(plan));
+    // Perhaps nobody reads anything of this step, but peers wait for its sums.
+    backend_->HandOver();
     BeginPart("drawing tokens", plan.step, /*running=*/true);
     if (!last_stage()) {
       if (!draws.sequences.empty()) unread_.push_back(std::move(draws));

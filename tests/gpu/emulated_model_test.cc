@@ -11,7 +11,9 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/emulated_stream.h"
 #include "runtime/checkpoint/synthetic.h"
+#include "tests/gpu/emulated_nccl.h"
 #include "tests/invariance/tiny_models.h"
 #include "tests/support/forward.h"
 #include "tests/support/thread_cluster.h"
@@ -176,6 +178,70 @@ TEST_P(DeviceModelTest, TokensDrawnFromTheBestAreTheProcessors) {
   }
 }
 
+// Sums of ranks that NCCL carries, most of them from inside a graph.
+class NcclModelTest : public DeviceModelTest {
+ protected:
+  NcclModelTest() : nccl_(StartEmulatedNccl()) {
+    emulated::Abilities().nccl = true;
+    ReplaceNccl(&EmulatedNcclApi());
+  }
+  ~NcclModelTest() override {
+    ReplaceNccl(nullptr);
+    emulated::Abilities().nccl = false;
+    EXPECT_EQ(nccl_.broken_rule, "");
+    EXPECT_EQ(nccl_.aborts_ended, nccl_.communicators);
+  }
+
+  EmulatedNccl& nccl_;
+};
+
+TEST_P(NcclModelTest, TokensOfStepsInGraphsAreTheProcessors) {
+  const auto cpu = Start(1, 1, false);
+  auto devices = Start(2, 1, true);
+  ContinueOptions what;
+  what.count = 6;
+  what.sampling.logprob = true;
+  const auto prompts = Prompts(7);
+  const auto a = Continue(*cpu, prompts, what, TinyForward(GetParam()));
+  const auto b = Continue(*devices, prompts, what, TinyForward(GetParam()));
+  ASSERT_TRUE(a.ok()) << a.status();
+  ASSERT_TRUE(b.ok()) << b.status();
+  EXPECT_EQ(Difference(*a, *b), "");
+  devices = nullptr;
+  EXPECT_EQ(nccl_.communicators, 2);
+  EXPECT_GT(nccl_.recorded.size(), 1u) << "the trial's, and those of steps";
+  for (const auto& [call, times] : nccl_.recorded) {
+    EXPECT_GT(nccl_.replayed[call], nccl_.called[call]) << call;
+  }
+}
+
+// NCCL's sums go by the ranks; that they are sums is all there is to say.
+TEST_P(NcclModelTest, FastNumericsAreNearThoseOfOneRank) {
+  const auto one = Start(1, 1, true, KvFormat::kF32, Activations::kBF16, true);
+  auto two = Start(2, 1, true, KvFormat::kF32, Activations::kBF16, true);
+  ASSERT_TRUE(one != nullptr && two != nullptr);
+  const auto prompts = Prompts(9);
+  const auto a = LogitsOf(*one, prompts, TinyForward(GetParam()));
+  const auto b = LogitsOf(*two, prompts, TinyForward(GetParam()));
+  ASSERT_TRUE(a.ok()) << a.status();
+  ASSERT_TRUE(b.ok()) << b.status();
+  for (size_t p = 0; p < prompts.size(); ++p) {
+    ASSERT_EQ((*a)[p].size(), (*b)[p].size());
+    float most = 0, apart = 0;
+    for (size_t i = 0; i < (*a)[p].size(); ++i) {
+      most = std::max(most, std::abs((*a)[p][i]));
+      apart = std::max(apart, std::abs((*a)[p][i] - (*b)[p][i]));
+    }
+    // A rounding of inputs that falls the other way moves a logit by its share
+    // of 2^-8.
+    EXPECT_LE(apart, most / 64) << "prompt " << p;
+  }
+  two = nullptr;
+  for (const auto& [call, times] : nccl_.called) {
+    EXPECT_EQ(call.rfind("all-reduce", 0), 0u) << call;
+  }
+}
+
 // Every rank draws its slices; together they are the model that one processor
 // draws.
 TEST(DrawnModelTest, WeightsDrawnByTwoDevicesAreTheProcessors) {
@@ -266,6 +332,9 @@ TEST(DrawnModelTest, AModelTooLargeSaysHowMuchIsMissingAndWhatWouldFit) {
   EXPECT_THAT(message, testing::HasSubstr("would fit on"));
 }
 
+INSTANTIATE_TEST_SUITE_P(Models, NcclModelTest,
+                         testing::Values("dense-tiny", "moe-tiny", "e2b-tiny"),
+                         [](const auto& info) { return TinyName(info.param); });
 INSTANTIATE_TEST_SUITE_P(Models, DeviceModelTest,
                          testing::Values("dense-tiny", "moe-tiny", "e2b-tiny"),
                          [](const auto& info) { return TinyName(info.param); });

@@ -13,7 +13,7 @@ fail() {
 check=$TEST_TMPDIR/check
 mkdir -p "$check/models"
 cp "$here"/run.sh "$here"/*.py "$check/"
-for program in facet gpu_benchmark operations_gpu_test; do
+for program in facet gpu_benchmark operations_gpu_test nccl_gpu_test; do
   printf '#!/bin/sh\necho "%s: the driver sees no GPU" >&2\nexit 1\n' "$program" \
     >"$check/$program"
   chmod +x "$check/$program"
