@@ -26,7 +26,9 @@ class FakeRunner : public RankRunner {
     while (absl::Now() - start < options_.compute) {
     }
     if (options_.sleep > absl::ZeroDuration()) absl::SleepFor(options_.sleep);
-    const bool odd = options_.only_rank < 0 || options_.only_rank == rank_.rank;
+    // Nothing is asked of it at step 0, but a hostile coordinator may send one.
+    const bool odd = plan.step > 0 && (options_.only_rank < 0 ||
+                                       options_.only_rank == rank_.rank);
     if (odd && plan.step == options_.exit_at_step) std::_Exit(3);
     if (odd && plan.step == options_.fail_at_step) {
       return absl::DataLossError("a page went bad");
