@@ -8,6 +8,16 @@
 namespace facet {
 namespace FACET_CUDA {
 
+#if !defined(__CUDA_ARCH__) && !defined(__CUDACC__)
+struct alignas(16) CopiedPiece {
+  uint64_t words[2];
+};
+inline void BeginEmulatedCopy(void* shared, const void* global) {
+  *static_cast<CopiedPiece*>(shared) = {{~uint64_t{0}, ~uint64_t{0}}};
+  emulated::BeginCopy({shared, global});
+}
+#endif
+
 // Both addresses are multiples of 16. Past the first-level cache: what streams
 // by once is not kept there.
 __device__ inline void CopyAsync(void* shared, const void* global) {
@@ -15,11 +25,8 @@ __device__ inline void CopyAsync(void* shared, const void* global) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(
                    static_cast<unsigned>(__cvta_generic_to_shared(shared))),
                "l"(global));
-#else
-  struct alignas(16) Piece {
-    unsigned char bytes[16];
-  };
-  *static_cast<Piece*>(shared) = *static_cast<const Piece*>(global);
+#elif !defined(__CUDACC__)
+  BeginEmulatedCopy(shared, global);
 #endif
 }
 
@@ -30,18 +37,16 @@ __device__ inline void CopyAsyncOrZero(void* shared, const void* global,
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(
                    static_cast<unsigned>(__cvta_generic_to_shared(shared))),
                "l"(global), "r"(copy ? 16 : 0));
-#else
-  struct alignas(16) Piece {
-    unsigned char bytes[16];
-  };
-  *static_cast<Piece*>(shared) =
-      copy ? *static_cast<const Piece*>(global) : Piece();
+#elif !defined(__CUDACC__)
+  BeginEmulatedCopy(shared, copy ? global : nullptr);
 #endif
 }
 
 __device__ inline void CommitCopies() {
 #if defined(__CUDA_ARCH__)
   asm volatile("cp.async.commit_group;");
+#elif !defined(__CUDACC__)
+  emulated::CommitCopyGroup();
 #endif
 }
 
@@ -50,6 +55,13 @@ template <int kPending>
 __device__ inline void WaitForCopies() {
 #if defined(__CUDA_ARCH__)
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending));
+#elif !defined(__CUDACC__)
+  emulated::AsyncCopy copy;
+  while (emulated::LandCopy(kPending, &copy)) {
+    *static_cast<CopiedPiece*>(copy.to) =
+        copy.from == nullptr ? CopiedPiece()
+                             : *static_cast<const CopiedPiece*>(copy.from);
+  }
 #endif
 }
 

@@ -8,6 +8,8 @@
 #include <memory>
 #include <vector>
 
+#include "kernels/cuda/race_watch.h"
+
 extern "C" void facet_switch_stack(void** save, void* load);
 
 // Saves what a call preserves on the stack of the one, takes it from the
@@ -58,6 +60,11 @@ struct Fiber {
   void* stack = nullptr;  // where it left off
   State state = State::kDone;
   unsigned turn = 0;  // of exchanges
+  unsigned block_barriers = 0, warp_barriers = 0;
+  // Begun, up to `landed` done; where each committed group ends.
+  std::vector<AsyncCopy> copies;
+  std::vector<size_t> groups;
+  size_t landed = 0;
 };
 
 struct Warp {
@@ -65,32 +72,76 @@ struct Warp {
   uint32_t fragments[kWarp][6];  // of a and b
 };
 
+// Of one block. Where races are watched, each has its own until the grid is
+// done.
+struct BlockMemory {
+  std::vector<uint8_t> shared;
+  // Addresses that stand for barriers, two of each, since a thread may be at
+  // the next one when others have not yet left this one.
+  std::vector<uint64_t> barriers;
+};
+constexpr size_t kMostWatchedBytes = size_t{1} << 29;
+
 class Machine {
  public:
   ~Machine() {
     if (stacks_ != nullptr) munmap(stacks_, capacity_ * kStackBytes);
+    for (void* watched : watched_) EndWatched(watched);
   }
 
+  void BeginGrid() {
+    host_ = ThisWatched();
+    GiveOrder(&begun_);
+  }
+  void EndGrid() {
+    GetOrder(&ended_);
+    blocks_.clear();
+    bytes_ = 0;
+  }
   void RunBlock(const std::function<void()>& kernel, size_t shared_bytes);
   void Yield(State state) {
     Fiber& fiber = fibers_[current_];
     fiber.state = state;
+    SwitchToWatched(host_);
     facet_switch_stack(&fiber.stack, scheduler_);
+  }
+  void BlockBarrier() {
+    void* const at = BarrierAt(0, current().block_barriers++);
+    GiveOrder(at);
+    Yield(State::kAtBlockBarrier);
+    GetOrder(at);
+  }
+  void WarpBarrier() {
+    void* const at = BarrierAt(1 + current_ / kWarp, current().warp_barriers++);
+    GiveOrder(at);
+    Yield(State::kAtWarpBarrier);
+    GetOrder(at);
+  }
+  void RunKernel() {
+    GetOrder(&begun_);
+    (*kernel_)();
+    GiveOrder(&ended_);
   }
   Fiber& current() { return fibers_[current_]; }
   Warp& warp() { return warps_[current_ / kWarp]; }
   void* shared() { return shared_; }
-  void RunKernel() { (*kernel_)(); }
 
  private:
   void Reserve(size_t threads);
   // Whether any fiber is ready afterwards.
   bool Release();
+  void* BarrierAt(size_t which, unsigned turn) {
+    return &blocks_.back().barriers[2 * which + turn % 2];
+  }
 
   std::vector<Fiber> fibers_;
   std::vector<Warp> warps_;
-  std::vector<uint8_t> shared_bytes_;
+  std::vector<BlockMemory> blocks_;  // the last one runs
+  size_t bytes_ = 0;                 // of them
   void* shared_ = nullptr;
+  std::vector<void*> watched_;  // of each fiber
+  void* host_ = nullptr;
+  uint64_t begun_ = 0, ended_ = 0;  // addresses that stand for both
   uint8_t* stacks_ = nullptr;
   size_t capacity_ = 0;
   size_t current_ = 0;
@@ -114,6 +165,7 @@ void Machine::Reserve(size_t threads) {
   if (stacks == MAP_FAILED) Fail("no memory for stacks");
   stacks_ = static_cast<uint8_t*>(stacks);
   capacity_ = threads;
+  while (watched_.size() < capacity_) watched_.push_back(NewWatched());
 }
 
 bool Machine::Release() {
@@ -150,11 +202,16 @@ void Machine::RunBlock(const std::function<void()>& kernel,
   kernel_ = &kernel;
   // Exactly as much as was asked for, so that a sanitizer sees what lies
   // behind; filled with what no kernel should compute with.
-  shared_bytes_.assign(shared_bytes + 128, 0xff);
-  const auto base = reinterpret_cast<uintptr_t>(shared_bytes_.data());
-  shared_ = reinterpret_cast<void*>((base + 127) / 128 * 128);
-  fibers_.assign(threads, Fiber());
+  if (!RacesAreWatched() || bytes_ > kMostWatchedBytes) EndGrid();
   warps_.resize((threads + kWarp - 1) / kWarp);
+  BlockMemory& memory = blocks_.emplace_back();
+  memory.shared.assign(shared_bytes + 128, 0xff);
+  memory.barriers.resize(2 * (1 + warps_.size()));
+  bytes_ += memory.shared.size();
+  const auto base = reinterpret_cast<uintptr_t>(memory.shared.data());
+  shared_ = reinterpret_cast<void*>((base + 127) / 128 * 128);
+  GiveOrder(&begun_);
+  fibers_.assign(threads, Fiber());
   for (size_t i = 0; i < threads; ++i) {
     void** top = reinterpret_cast<void**>(stacks_ + (i + 1) * kStackBytes);
     *--top = nullptr;  // keeps the alignment that a call leaves
@@ -170,6 +227,7 @@ void Machine::RunBlock(const std::function<void()>& kernel,
       thread_index.x = current_ % block_dim.x;
       thread_index.y = current_ / block_dim.x % block_dim.y;
       thread_index.z = current_ / block_dim.x / block_dim.y;
+      SwitchToWatched(watched_[current_]);
       facet_switch_stack(&scheduler_, fiber.stack);
     }
   } while (Release());
@@ -183,6 +241,7 @@ void RunGrid(dim3 grid, dim3 block, size_t shared_bytes,
   block_dim = block;
   if (block.x * block.y * block.z > 1024) Fail("more than 1024 threads");
   if (shared_bytes > 227 * 1024) Fail("more shared memory than a GPU has");
+  machine.BeginGrid();
   for (unsigned z = 0; z < grid.z; ++z) {
     for (unsigned y = 0; y < grid.y; ++y) {
       for (unsigned x = 0; x < grid.x; ++x) {
@@ -191,19 +250,39 @@ void RunGrid(dim3 grid, dim3 block, size_t shared_bytes,
       }
     }
   }
+  machine.EndGrid();
 }
 
 void* SharedBytes() { return machine.shared(); }
 
-void BlockBarrier() { machine.Yield(State::kAtBlockBarrier); }
+void BlockBarrier() { machine.BlockBarrier(); }
 
-void WarpBarrier() { machine.Yield(State::kAtWarpBarrier); }
+void WarpBarrier() { machine.WarpBarrier(); }
+
+void BeginCopy(const AsyncCopy& copy) {
+  machine.current().copies.push_back(copy);
+}
+
+void CommitCopyGroup() {
+  Fiber& fiber = machine.current();
+  fiber.groups.push_back(fiber.copies.size());
+}
+
+bool LandCopy(int pending, AsyncCopy* copy) {
+  Fiber& fiber = machine.current();
+  const size_t waited =
+      fiber.groups.size() - std::min<size_t>(pending, fiber.groups.size());
+  const size_t end = waited == 0 ? 0 : fiber.groups[waited - 1];
+  if (fiber.landed >= end) return false;
+  *copy = fiber.copies[fiber.landed++];
+  return true;
+}
 
 uint64_t WarpExchange(uint64_t value, int from) {
   // Two sets of slots: who is through the next barrier has read this one's.
   const unsigned turn = machine.current().turn++ % 2;
   machine.warp().slots[turn][thread_index.x % kWarp] = value;
-  WarpBarrier();
+  machine.Yield(State::kAtWarpBarrier);
   return machine.warp().slots[turn][from];
 }
 
@@ -213,7 +292,7 @@ void EmulateMultiplyAdd(const uint32_t (&a)[4], const uint32_t (&b)[2],
   Warp& warp = machine.warp();
   for (int r = 0; r < 4; ++r) warp.fragments[lane][r] = a[r];
   for (int r = 0; r < 2; ++r) warp.fragments[lane][4 + r] = b[r];
-  WarpBarrier();
+  machine.Yield(State::kAtWarpBarrier);
   const auto half = [](uint32_t pair, int k) {
     const uint32_t bits = k % 2 == 0 ? pair << 16 : pair & 0xffff0000u;
     float value;
@@ -231,7 +310,7 @@ void EmulateMultiplyAdd(const uint32_t (&a)[4], const uint32_t (&b)[2],
       d[i] = __builtin_fmaf(half(of_a, k), half(of_b, k), d[i]);
     }
   }
-  WarpBarrier();
+  machine.Yield(State::kAtWarpBarrier);
 }
 
 }  // namespace emulated

@@ -4,6 +4,13 @@
 // block as NaNs. What a GPU would hang or fault on (a barrier that not all
 // threads reach, a misaligned 16-byte copy) ends the process with a message.
 //
+// A copy of async_copy.h lands when its thread waits for it, and until then its
+// place holds NaNs.
+//
+// Under ThreadSanitizer, threads of a kernel are ordered by its barriers alone,
+// and so are its blocks by nothing: races are told as those of any program.
+// Shuffles order no memory.
+//
 // For tests. Launches of different host threads are independent.
 #ifndef FACET_KERNELS_CUDA_EMULATOR_H_
 #define FACET_KERNELS_CUDA_EMULATOR_H_
@@ -56,6 +63,18 @@ uint64_t WarpExchange(uint64_t value, int from);
 // rising k by fused multiply-add, which is one of the orders a GPU may take.
 void EmulateMultiplyAdd(const uint32_t (&a)[4], const uint32_t (&b)[2],
                         float (&d)[4]);
+
+// Copies of the thread that runs that are under way, see async_copy.h. `from`:
+// null for zeros.
+struct AsyncCopy {
+  void* to = nullptr;
+  const void* from = nullptr;
+};
+void BeginCopy(const AsyncCopy& copy);
+void CommitCopyGroup();
+// The next copy to be done of all groups but the newest `pending`; false: there
+// is none.
+bool LandCopy(int pending, AsyncCopy* copy);
 
 template <typename T>
 T* SharedMemory() {

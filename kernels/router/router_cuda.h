@@ -47,6 +47,7 @@ __device__ inline void RouteToken(const RouterArgs& args, int64_t t,
   float lane = 0;
   for (int i = thread % kLanes; i < experts; i += kLanes) lane += p[i];
   const float sum = SumOfLanes(lane);
+  __syncwarp();  // all have read p
   for (int i = thread; i < experts; i += 32) {
     p[i] /= sum;
     args.probabilities[t * experts + i] = p[i];
@@ -67,6 +68,7 @@ __device__ inline void RouteToken(const RouterArgs& args, int64_t t,
     }
     // The lanes agree unless there are NaNs; then the first one's word counts.
     best = __shfl_sync(kFullWarp, best, 0);
+    __syncwarp();  // all have read taken
     if (thread == 0) {
       chosen[j] = best;
       taken[best] = true;
