@@ -103,7 +103,9 @@ TEST_F(NcclGpuTest, StepsWithTheirMessagesRunAsGraphs) {
         static_cast<long long>(counts.calls_changed),
         static_cast<long long>(counts.refused));
     EXPECT_EQ(counts.refused, 0);
-    if (in_graphs) EXPECT_GT(counts.messages, 10 * counts.messages_alone);
+    if (in_graphs) {
+      EXPECT_GT(counts.messages, 10 * counts.messages_alone);
+    }
   }
 }
 

@@ -290,14 +290,15 @@ class RankRunnerImpl : public RankRunner {
     if (plan.slices.empty()) return result;
     BeginPart("embedding", plan.step, /*running=*/true);
     FACET_RETURN_IF_ERROR(model_->Forward(plan));
-    // Perhaps nobody reads anything of this step, but peers wait for its sums.
-    backend_->HandOver();
     BeginPart("drawing tokens", plan.step, /*running=*/true);
     if (!last_stage()) {
+      backend_->HandOver();
       if (!draws.sequences.empty()) unread_.push_back(std::move(draws));
       return result;
     }
     FACET_RETURN_IF_ERROR(sampler_->Run(plan, result));
+    // Perhaps nothing of this step was read, but peers wait for its sums.
+    backend_->HandOver();
     FACET_RETURN_IF_ERROR(on_device_.status());
     if (!draws.sequences.empty()) {
       FACET_RETURN_IF_ERROR(SendDraws(draws, result.tokens));
