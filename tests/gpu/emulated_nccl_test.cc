@@ -128,6 +128,8 @@ class EmulatedNcclTest : public testing::Test {
     options_.api = &EmulatedNcclApi();
     options_.most_floats = kMostFloats;
     options_.in_graphs = true;
+    // Where nothing hangs nothing is a matter of time.
+    options_.timeout = options_.trial_timeout = absl::Minutes(10);
     options_.host_name = "node";
     options_.dump = [](const std::string&) {};
     options_.log = [this](const std::string& line) {
@@ -260,8 +262,8 @@ class RefusalTest : public EmulatedNcclTest,
 TEST_P(RefusalTest, MessagesStayBetweenGraphsAndThatIsToldOnce) {
   std::atomic<bool> failed = false;
   options_.graphs_failed = &failed;
-  options_.trial_timeout = absl::Milliseconds(100);
   GetParam().refuse(nccl_);
+  if (nccl_.replays_hang) options_.trial_timeout = absl::Milliseconds(100);
   Run(2, [&](Rank& rank) {
     EXPECT_FALSE(rank.nccl().in_graphs());
     rank.ExpectSteps(4, 100, 6);
@@ -347,7 +349,8 @@ TEST_F(EmulatedNcclTest, ANewEpochHasRecordingsOfItsOwn) {
 TEST_F(EmulatedNcclTest, AGraphThatHangsIsAbortedAndNotTriedAgain) {
   std::atomic<bool> failed = false;
   options_.graphs_failed = &failed;
-  options_.timeout = absl::Milliseconds(100);
+  // Long beside what steps take here that do not hang.
+  options_.timeout = absl::Seconds(4);
   Run(2, [&](Rank& rank) {
     rank.ExpectSteps(4, 100, 6);
     nccl_.replays_hang = true;
@@ -355,7 +358,7 @@ TEST_F(EmulatedNcclTest, AGraphThatHangsIsAbortedAndNotTriedAgain) {
     EXPECT_EQ(found.status().code(), absl::StatusCode::kDeadlineExceeded)
         << found.status();
     EXPECT_THAT(std::string(found.status().message()),
-                HasSubstr("all-reduce 400 B has not been finished for 100ms"));
+                HasSubstr("all-reduce 400 B has not been finished for 4s"));
     // Nothing more is asked of it.
     EXPECT_EQ(rank.Step(100, 6).status(), found.status());
   });
