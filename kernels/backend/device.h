@@ -31,7 +31,7 @@ struct BackendLimits {
   // A vendor's products may take the place of Facet's where they are faster,
   // though their bits depend on the number of rows (--numerics=fast).
   bool fast = false;
-  // Elements of the longest row that goes into a product, but for the head's.
+  // Elements of the longest row that a product rounds; 0 where none does.
   int64_t widest_input = 0;
 };
 

@@ -17,6 +17,7 @@
 #include "kernels/cuda/operations.h"
 #include "kernels/cuda/runtime.h"
 #include "kernels/cuda/step_inputs.h"
+#include "kernels/matmul/big_products_cuda_plan.h"
 
 namespace facet {
 namespace FACET_CUDA {
@@ -38,6 +39,16 @@ size_t ExpertsBytes(const BackendLimits& limits) {
 
 size_t TopBytes(const BackendLimits& limits) {
   return TopScratchBytes(limits.logit_rows, limits.vocab);
+}
+
+size_t RoundedBytes(const BackendLimits& limits) {
+  return facet::RoundedBytes(limits.tokens, limits.widest_input);
+}
+
+// Of products of many rows.
+size_t ScratchBytes(const BackendLimits& limits) {
+  if (limits.tokens < kManyRows || limits.widest_input == 0) return 0;
+  return RoundedBytes(limits) + kSumsBytes;
 }
 
 // Lists of a step: a few numbers per token, items of attention per token and
@@ -91,6 +102,17 @@ class CudaBackend : public Backend {
           experts_, DeviceMemory::Allocate(device, ExpertsBytes(limits),
                                            "outputs of experts"));
     }
+    if (ScratchBytes(limits) > 0) {
+      FACET_ASSIGN_OR_RETURN(
+          rounded_, DeviceMemory::Allocate(device, RoundedBytes(limits),
+                                           "rounded inputs of products"));
+      FACET_ASSIGN_OR_RETURN(
+          product_sums_,
+          DeviceMemory::Allocate(device, kSumsBytes, "sums of products"));
+      scratch_.rounded = static_cast<BF16*>(rounded_.data());
+      scratch_.rounded_bytes = RoundedBytes(limits);
+      scratch_.sums = static_cast<float*>(product_sums_.data());
+    }
     if (LibraryProducts::IsWanted(limits)) {
       const auto api = FindCublas();
       if (!api.ok()) {
@@ -101,7 +123,7 @@ class CudaBackend : public Backend {
         return absl::OkStatus();
       }
       FACET_ASSIGN_OR_RETURN(
-          library_, LibraryProducts::Create(*api, device, limits, stream_));
+          library_, LibraryProducts::Create(*api, device, scratch_, stream_));
     }
     return absl::OkStatus();
   }
@@ -195,7 +217,7 @@ class CudaBackend : public Backend {
   }
   void GatedGelu(const char*, const GatedGeluArgs& args) override {
     if (product_.has_value() && GeluFollows(*product_, args) &&
-        !LibraryTakes(*product_)) {
+        !LibraryTakes(*product_) && BigShapeFor(*product_).warps_w == 0) {
       const MatmulArgs product = *std::exchange(product_, std::nullopt);
       MatmulAndGelu(product, args, line());
       return;
@@ -291,16 +313,30 @@ class CudaBackend : public Backend {
   bool LibraryTakes(const MatmulArgs& args) const {
     return library_ != nullptr && library_->Takes(args);
   }
-  // Each by whom it is faster with.
+  BigShape BigShapeFor(const MatmulArgs& args) const {
+    return BigShapeOf(args, /*any_order=*/fast_, scratch_);
+  }
+  // Each in the way that is fastest.
   void Products(absl::Span<const MatmulArgs> problems) {
-    std::vector<MatmulArgs> own, taken;
+    std::vector<MatmulArgs> taken, big, others;
     for (const MatmulArgs& args : problems) {
-      (LibraryTakes(args) ? taken : own).push_back(args);
+      (LibraryTakes(args)              ? taken
+       : BigShapeFor(args).warps_w > 0 ? big
+                                       : others)
+          .push_back(args);
     }
     if (!taken.empty() && library_status_.ok()) {
       library_status_ = library_->Run(taken, *line_);
     }
-    FACET_CUDA::Matmuls(own, *line_);
+    absl::Span<const MatmulArgs> left = big;
+    while (!left.empty()) {
+      const size_t sharing = RoundSharedInput(left, scratch_.rounded, *line_);
+      for (const MatmulArgs& args : left.first(sharing)) {
+        BigMatmul(args, BigShapeFor(args), scratch_, *line_);
+      }
+      left.remove_prefix(sharing);
+    }
+    FACET_CUDA::Matmuls(others, *line_);
   }
   absl::Status Run() {
     RunPending();
@@ -324,6 +360,9 @@ class CudaBackend : public Backend {
   DeviceMemory states_;
   DeviceMemory experts_;
   DeviceMemory top_;
+  DeviceMemory rounded_;
+  DeviceMemory product_sums_;
+  ProductScratch scratch_;                    // both of these
   std::unique_ptr<LibraryProducts> library_;  // null: none is wanted, or there
   absl::Status library_status_;               // of its first call that failed
 };
@@ -333,7 +372,8 @@ class CudaBackend : public Backend {
 size_t CudaBackendBytes(const BackendLimits& limits) {
   const bool library = LibraryProducts::IsWanted(limits) && FindCublas().ok();
   return StepInputBytes(limits) + StateBytes(limits) + ExpertsBytes(limits) +
-         TopBytes(limits) + (library ? LibraryProducts::Bytes(limits) : 0);
+         TopBytes(limits) + ScratchBytes(limits) +
+         (library ? LibraryProducts::Bytes() : 0);
 }
 
 LaunchCounts CountsOf(const Backend& backend) {

@@ -247,6 +247,70 @@ TEST_F(FastTest, ProductsRunInTheOrderOfTheOtherOperations) {
   }
 }
 
+// Mode bf16-tensor has large tiles for many rows and small ones for few. Which
+// ones shows in no bit.
+class RoundedTest : public DeviceTest {
+ protected:
+  RoundedTest() : DeviceTest(RoundedLimits()) {}
+  static BackendLimits RoundedLimits() {
+    BackendLimits limits;
+    limits.tokens = 200;
+    limits.head_dim = 64;
+    limits.widest_input = 320;
+    return limits;
+  }
+};
+
+TEST_F(RoundedTest, RowsOfLargeTilesHaveTheBitsOfSmallOnes) {
+  struct Case {
+    int64_t m, n, k;
+    int segments;
+    bool gated;
+    int kernels;  // rounding, product, sums of segments
+  };
+  const Case cases[] = {
+      {131, 6302, 80, 1, false, 2},      // no whole tiles or chunks
+      {129, 256 * 48, 16, 1, false, 2},  // the largest tiles
+      {129, 3104, 16, 1, true, 2},       // gates
+      {128, 128 * 2, 320, 8, false, 3},  // parts of 40: no whole steps
+      {129, 128 * 6, 128, 8, false, 3},  // parts of 16
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE("n " + std::to_string(c.n) + ", k " + std::to_string(c.k));
+    MatmulArgs args;
+    args.m = c.m;
+    args.n = args.y_stride = c.n;
+    args.k = args.x_stride = args.w_stride = c.k;
+    args.segments = c.segments;
+    args.bf16_inputs = true;
+    args.x = OnDevice(Random(c.m * c.k));
+    std::vector<BF16> w(c.n * c.k * (c.gated ? 2 : 1));
+    for (BF16& value : w) {
+      value = ToBF16(static_cast<float>(random_() % 4001) / 2000 - 1);
+    }
+    args.w = OnDevice(w);
+    if (c.gated) args.up = static_cast<const BF16*>(args.w) + c.n * c.k;
+    args.y = OnDevice(std::vector<float>(c.m * c.n));
+    const bool large = c.k / c.segments % 16 == 0;
+    EXPECT_EQ(KernelsOf([&] {
+                gpu_->Matmuls("test", {&args, 1});
+              }),
+              large ? c.kernels : 1);
+    const std::vector<float> many = FromDevice(args.y, c.m * c.n);
+    // Rows from the first tile and the last.
+    for (const int64_t first : {int64_t{0}, c.m - 3}) {
+      MatmulArgs few = args;
+      few.m = 3;
+      few.x = args.x + first * c.k;
+      EXPECT_EQ(KernelsOf([&] { gpu_->Matmuls("test", {&few, 1}); }), 1);
+      ExpectSameBits(FromDevice(args.y, 3 * c.n),
+                     std::vector<float>(many.begin() + first * c.n,
+                                        many.begin() + (first + 3) * c.n),
+                     "rows from " + std::to_string(first));
+    }
+  }
+}
+
 struct ExpertsCase {
   int64_t tokens, hidden, width;
   int all_experts, first_expert, experts;

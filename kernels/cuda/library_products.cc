@@ -10,40 +10,21 @@
 
 namespace facet {
 namespace FACET_CUDA {
-namespace {
-
-// Whether both read the same values.
-bool ShareInput(const MatmulArgs& a, const MatmulArgs& b) {
-  return a.x == b.x && a.x_rows == b.x_rows && a.m == b.m && a.k == b.k &&
-         a.x_stride == b.x_stride;
-}
-
-}  // namespace
-
 bool LibraryProducts::IsWanted(const BackendLimits& limits) {
   return limits.fast && limits.tokens >= kManyRows && limits.widest_input > 0;
 }
 
-size_t LibraryProducts::Bytes(const BackendLimits& limits) {
-  if (!IsWanted(limits)) return 0;
-  return kLibraryWorkspaceBytes + kLibraryOwnBytes + kUpBytes +
-         RoundedBytes(limits.tokens, limits.widest_input);
+size_t LibraryProducts::Bytes() {
+  return kLibraryWorkspaceBytes + kLibraryOwnBytes;
 }
 
 absl::StatusOr<std::unique_ptr<LibraryProducts>> LibraryProducts::Create(
-    const CublasApi* api, Device* device, const BackendLimits& limits,
+    const CublasApi* api, Device* device, const ProductScratch& scratch,
     Stream stream) {
-  std::unique_ptr<LibraryProducts> made(new LibraryProducts(
-      api, RoundedBytes(limits.tokens, limits.widest_input)));
+  std::unique_ptr<LibraryProducts> made(new LibraryProducts(api, scratch));
   FACET_ASSIGN_OR_RETURN(made->workspace_,
                          DeviceMemory::Allocate(device, kLibraryWorkspaceBytes,
                                                 "workspace of cuBLAS"));
-  FACET_ASSIGN_OR_RETURN(made->rounded_,
-                         DeviceMemory::Allocate(device, made->rounded_bytes_,
-                                                "rounded inputs of products"));
-  FACET_ASSIGN_OR_RETURN(
-      made->up_,
-      DeviceMemory::Allocate(device, kUpBytes, "columns of gated products"));
   FACET_RETURN_IF_ERROR(
       made->ToStatus(api->Create(&made->handle_), "cublasCreate"));
   // In this order: a new stream forgets the workspace.
@@ -64,31 +45,25 @@ LibraryProducts::~LibraryProducts() {
 }
 
 bool LibraryProducts::Takes(const MatmulArgs& args) const {
-  return LibraryTakes(args) && RoundedBytes(args.m, args.k) <= rounded_bytes_;
+  return LibraryTakes(args) &&
+         RoundedBytes(args.m, args.k) <= scratch_.rounded_bytes;
 }
 
 absl::Status LibraryProducts::Run(absl::Span<const MatmulArgs> problems,
                                   LaunchLine& line) {
-  for (size_t i = 0; i < problems.size(); ++i) {
-    const MatmulArgs& args = problems[i];
-    ++count_;
-    if (i == 0 || !ShareInput(problems[i - 1], args)) {
-      RoundRowsArgs round;
-      round.rows = args.m;
-      round.width = args.k;
-      round.x = args.x;
-      round.x_stride = args.x_stride;
-      round.x_rows = args.x_rows;
-      round.y = static_cast<BF16*>(rounded_.data());
-      RoundRows(round, line);
-      FACET_RETURN_IF_ERROR(line.Run());
+  while (!problems.empty()) {
+    const size_t sharing = RoundSharedInput(problems, scratch_.rounded, line);
+    FACET_RETURN_IF_ERROR(line.Run());
+    for (const MatmulArgs& args : problems.first(sharing)) {
+      ++count_;
+      if (args.up != nullptr) {
+        FACET_RETURN_IF_ERROR(MultiplyGated(args, line));
+      } else {
+        FACET_RETURN_IF_ERROR(
+            Multiply(args, args.w, 0, args.n, args.y, args.y_stride));
+      }
     }
-    if (args.up != nullptr) {
-      FACET_RETURN_IF_ERROR(MultiplyGated(args, line));
-    } else {
-      FACET_RETURN_IF_ERROR(
-          Multiply(args, args.w, 0, args.n, args.y, args.y_stride));
-    }
+    problems.remove_prefix(sharing);
   }
   return absl::OkStatus();
 }
@@ -96,7 +71,7 @@ absl::Status LibraryProducts::Run(absl::Span<const MatmulArgs> problems,
 absl::Status LibraryProducts::MultiplyGated(const MatmulArgs& args,
                                             LaunchLine& line) {
   const int64_t together = ColumnsTogether(args.m, args.n);
-  float* up = static_cast<float*>(up_.data());
+  float* up = scratch_.sums;
   for (int64_t first = 0; first < args.n; first += together) {
     const int64_t columns = std::min(together, args.n - first);
     float* gate = args.y + first;
@@ -126,7 +101,7 @@ absl::Status LibraryProducts::Multiply(const MatmulArgs& args, const void* w,
       api_.GemmEx(
           handle_, kCublasTransposed, kCublasAsIs, static_cast<int>(columns),
           static_cast<int>(args.m), static_cast<int>(args.k), &one, rows_of_w,
-          kCublasBF16, static_cast<int>(args.w_stride), rounded_.data(),
+          kCublasBF16, static_cast<int>(args.w_stride), scratch_.rounded,
           kCublasBF16, static_cast<int>(args.k), &zero, y, kCublasF32,
           static_cast<int>(y_stride), kCublasSumsInF32, kCublasBestAlgorithm),
       "cublasGemmEx");

@@ -14,6 +14,7 @@
 #include "kernels/backend/device.h"
 #include "kernels/cuda/cublas_api.h"
 #include "kernels/cuda/launch_line.h"
+#include "kernels/matmul/big_products_cuda_plan.h"
 #include "kernels/matmul/matmul.h"
 
 namespace facet {
@@ -25,14 +26,13 @@ class LibraryProducts {
   // Whether steps of these limits would have products for it.
   static bool IsWanted(const BackendLimits& limits);
   // Device memory that Create() takes, and what the library takes by itself.
-  static size_t Bytes(const BackendLimits& limits);
+  static size_t Bytes();
 
-  // `api`, `device` and `stream` outlive it. The calling thread has selected
-  // the device.
+  // Its arguments outlive it. The calling thread has selected the device.
   //
   // Errors: INTERNAL, naming cuBLAS' own; RESOURCE_EXHAUSTED.
   static absl::StatusOr<std::unique_ptr<LibraryProducts>> Create(
-      const CublasApi* api, Device* device, const BackendLimits& limits,
+      const CublasApi* api, Device* device, const ProductScratch& scratch,
       Stream stream);
   ~LibraryProducts();
 
@@ -49,8 +49,8 @@ class LibraryProducts {
   int64_t count() const { return count_; }
 
  private:
-  LibraryProducts(const CublasApi* api, size_t rounded_bytes)
-      : api_(*api), rounded_bytes_(rounded_bytes) {}
+  LibraryProducts(const CublasApi* api, const ProductScratch& scratch)
+      : api_(*api), scratch_(scratch) {}
 
   // y = x * w, `columns` rows of w from `first` on.
   absl::Status Multiply(const MatmulArgs& args, const void* w, int64_t first,
@@ -59,12 +59,10 @@ class LibraryProducts {
   absl::Status ToStatus(int result, const char* call) const;
 
   const CublasApi& api_;
-  const size_t rounded_bytes_;
+  const ProductScratch scratch_;
   int64_t count_ = 0;
   CublasHandle handle_ = nullptr;
   DeviceMemory workspace_;  // the library's
-  DeviceMemory rounded_;    // inputs of the products under way
-  DeviceMemory up_;         // second halves of a gated product's columns
 };
 
 }  // namespace FACET_CUDA

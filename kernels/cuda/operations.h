@@ -18,6 +18,7 @@
 #include "kernels/experts/experts.h"
 #include "kernels/experts/experts_cuda_plan.h"
 #include "kernels/gated_gelu/gated_gelu.h"
+#include "kernels/matmul/big_products_cuda_plan.h"
 #include "kernels/matmul/matmul.h"
 #include "kernels/random_weights/random_weights.h"
 #include "kernels/rms_norm/rms_norm.h"
@@ -35,6 +36,15 @@ void RopeTable(int64_t positions, const int64_t* position, int64_t frequencies,
 void RmsNorms(absl::Span<const RmsNormArgs> chain, const WeightsAhead& ahead,
               KernelLine& line);
 void Matmuls(absl::Span<const MatmulArgs> problems, KernelLine& line);
+// Large tiles for products of many rows. Rounds the inputs of the first of
+// `problems` to scratch.rounded, and says how many of them, one behind the
+// other, have the same.
+size_t RoundSharedInput(absl::Span<const MatmulArgs> problems, BF16* to,
+                        KernelLine& line);
+// REQUIRES: `shape` is BigShapeOf(args), with large tiles; args' inputs are
+// in scratch.rounded.
+void BigMatmul(const MatmulArgs& args, const BigShape& shape,
+               const ProductScratch& scratch, KernelLine& line);
 // gelu(y) * up with the y of `product`, which is written nowhere. REQUIRES:
 // GeluFollows(product, gelu).
 void MatmulAndGelu(const MatmulArgs& product, const GatedGeluArgs& gelu,

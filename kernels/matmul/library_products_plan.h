@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "kernels/base/dtype.h"
+#include "kernels/matmul/big_products_cuda_plan.h"
 #include "kernels/matmul/matmul.h"
 #include "kernels/matmul/matmul_cuda_plan.h"
 
@@ -23,6 +24,7 @@ inline constexpr int64_t kLibraryOwnBytes = int64_t{256} << 20;
 // half's columns it then stays in a second-level cache until both are
 // multiplied.
 inline constexpr int64_t kUpBytes = int64_t{32} << 20;
+static_assert(kUpBytes <= kSumsBytes);
 // Columns of a piece are whole tiles of any library's.
 inline constexpr int64_t kColumnTile = 256;
 
@@ -44,12 +46,6 @@ inline int64_t ColumnsTogether(int64_t rows, int64_t columns) {
   const int64_t pieces = (columns + most - 1) / most;
   const int64_t even = (columns + pieces - 1) / pieces;
   return (even + kColumnTile - 1) / kColumnTile * kColumnTile;
-}
-
-// Device memory for steps of up to `tokens`, whose products read rows of up to
-// `widest` elements.
-inline size_t RoundedBytes(int64_t tokens, int64_t widest) {
-  return static_cast<size_t>(2 * tokens * widest);
 }
 
 }  // namespace facet

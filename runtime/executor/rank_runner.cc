@@ -207,6 +207,9 @@ class RankRunnerImpl : public RankRunner {
     BackendLimits limits =
         LimitsOf(config_, plan_, options_.rank, options_.max_step_tokens);
     limits.fast = options_.numerics.fast;
+    if (!Model::RoundsInputs(config_, options_.numerics)) {
+      limits.widest_input = 0;
+    }
     return limits;
   }
 

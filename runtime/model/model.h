@@ -86,6 +86,13 @@ class Model {
   int layer() const { return layer_.load(std::memory_order_relaxed); }
   uint64_t marks() const { return marks_.load(std::memory_order_relaxed); }
 
+  // Whether inputs of products are rounded to bf16. In a model with experts
+  // that may turn a near tie of its router: only where the user prefers speed.
+  static bool RoundsInputs(const ModelConfig& config,
+                           const NumericsOptions& numerics) {
+    return numerics.activations == Activations::kBF16 &&
+           (numerics.fast || config.num_experts == 0);
+  }
   // Rows of logits that a device computes at once.
   static constexpr int64_t kDeviceLogitRows = 64;
 
