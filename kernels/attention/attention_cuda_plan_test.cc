@@ -136,12 +136,20 @@ TEST(PlanAttention, WhatLiesInSharedMemoryIsApartAndAligned) {
     for (const int dim : {64, 256, 512}) {
       const TensorAttentionLayout at = LayoutOf(tiles, dim);
       const int rows = tiles * kTileRows;
+      const int blocks = TensorKeyBlocks(tiles, dim);
+      const int keys = blocks * kAttentionBlock;
       EXPECT_GE(at.k - at.q, rows * at.row_bytes);
-      EXPECT_GE(at.v - at.k, kAttentionBlock * at.row_bytes);
-      EXPECT_GE(at.scores - at.v, kAttentionBlock * at.row_bytes);
-      EXPECT_GE(at.weights - at.scores, rows * kScoreStride * 4);
-      EXPECT_GE(at.rescale - at.weights, rows * kWeightRowBytes);
-      EXPECT_EQ(at.bytes - at.rescale, 5 * rows * 4);
+      EXPECT_GE(at.v - at.k, keys * at.row_bytes);
+      EXPECT_GE(at.scores - at.v, keys * at.row_bytes);
+      EXPECT_GE(at.weights - at.scores, blocks * rows * kScoreStride * 4);
+      EXPECT_GE(at.rescale - at.weights, blocks * rows * kWeightRowBytes);
+      EXPECT_GE(at.m - at.rescale, blocks * rows * 4);
+      EXPECT_EQ(at.bytes - at.m, 4 * rows * 4);
+      // What a block of threads may have; four tiles of the widest heads are
+      // never launched.
+      if (rows <= TensorAttentionRows(dim)) {
+        EXPECT_LE(at.bytes, 227 * 1024);
+      }
       for (const int offset : {at.q, at.k, at.v, at.scores, at.weights}) {
         EXPECT_EQ(offset % 16, 0);
       }
@@ -149,6 +157,13 @@ TEST(PlanAttention, WhatLiesInSharedMemoryIsApartAndAligned) {
       EXPECT_EQ(at.row_bytes % 128, 16);
     }
   }
+}
+
+// One token's keys: as many on their way as the plain kernel has, or 64 KiB.
+TEST(PlanAttention, OneTileHasManyKeysOnTheirWay) {
+  EXPECT_EQ(TensorKeyBlocks(1, 256) * kAttentionBlock, 128);
+  EXPECT_EQ(TensorKeyBlocks(1, 512) * kAttentionBlock * 512 * 2, 64 * 1024);
+  EXPECT_EQ(TensorKeyBlocks(4, 256), 1);
 }
 
 TEST(PlanAttention, SpreadSplitsAreMergedInOrderAndHaveStatesOfTheirOwn) {

@@ -15,30 +15,33 @@ namespace {
 
 constexpr int kThreads = kTensorAttentionThreads;
 
-// Keys or values of the 32 positions from `block` on. What none of the rows
-// sees is zero: pages may hold anything there, and 0 times it must be 0.
-__device__ void CopyBlock(const AttentionArgs& args, const AttentionRows& rows,
-                          KeyRange seen, int64_t block, const void* pages,
-                          int row_bytes, unsigned char* to) {
-  const int pieces = args.head_dim / 8;
-  const BF16* from =
-      static_cast<const BF16*>(pages) + KeyElement(args, rows, block);
-  for (int i = static_cast<int>(threadIdx.x); i < kAttentionBlock * pieces;
-       i += kThreads) {
-    const int row = i / pieces, piece = i % pieces;
-    unsigned char* place = to + row * row_bytes + 16 * piece;
-    if (block + row >= seen.begin && block + row < seen.end) {
-      CopyAsync(place,
-                from + static_cast<int64_t>(row) * args.head_dim + 8 * piece);
-    } else {
-      *reinterpret_cast<uint4*>(place) = uint4{0, 0, 0, 0};
+// Keys or values of `count` blocks of 32 positions from `first` on. What none
+// of the rows sees is zero: pages may hold anything there, and 0 times it must
+// be 0.
+template <int kDim>
+__device__ void CopyBlocks(const AttentionArgs& args, const AttentionRows& rows,
+                           KeyRange seen, int64_t first, int count,
+                           const void* pages, int row_bytes,
+                           unsigned char* to) {
+  constexpr int kPieces = kDim / 8;
+  for (int b = 0; b < count; ++b) {
+    const int64_t block = first + int64_t{b} * kAttentionBlock;
+    const BF16* from =
+        static_cast<const BF16*>(pages) + KeyElement(args, rows, block);
+#pragma unroll 4
+    for (int i = static_cast<int>(threadIdx.x); i < kAttentionBlock * kPieces;
+         i += kThreads) {
+      const int row = i / kPieces, piece = i % kPieces;
+      CopyAsyncOrZero(to + (b * kAttentionBlock + row) * row_bytes + 16 * piece,
+                      from + row * kDim + 8 * piece,
+                      block + row >= seen.begin && block + row < seen.end);
     }
   }
   CommitCopies();
 }
 
-// Scores of all rows with this warp's eight keys of the block.
-template <int kTiles, int kDim>
+// Scores of all rows with this warp's keys: kBlocks groups of eight.
+template <int kTiles, int kDim, int kBlocks>
 __device__ void BlockScores(const TensorAttentionLayout& at,
                             unsigned char* shared) {
   const int warp = static_cast<int>(threadIdx.x) / 32;
@@ -46,102 +49,131 @@ __device__ void BlockScores(const TensorAttentionLayout& at,
   const TilePlace place = PlaceOfLane(lane);
   const unsigned char* q =
       shared + at.q + place.row * at.row_bytes + 2 * place.column;
-  const unsigned char* k =
-      shared + at.k + (8 * warp + lane % 8) * at.row_bytes + lane / 8 * 16;
-  float sums[kTiles][4] = {};
+  const unsigned char* k = shared + at.k +
+                           (8 * kBlocks * warp + lane % 8) * at.row_bytes +
+                           lane / 8 * 16;
+  float sums[kTiles][kBlocks][4] = {};
 #pragma unroll 4
   for (int d = 0; d < kDim; d += 32) {
-    uint32_t b[4];
-    LoadMatrices(k + 2 * d, b);
+    uint32_t b[kBlocks][4];
+#pragma unroll
+    for (int group = 0; group < kBlocks; ++group) {
+      LoadMatrices(k + 8 * group * at.row_bytes + 2 * d, b[group]);
+    }
 #pragma unroll
     for (int tile = 0; tile < kTiles; ++tile) {
       const unsigned char* own = q + tile * kTileRows * at.row_bytes + 2 * d;
-      uint32_t a[4];
-      LoadMatrices(own, a);
-      MultiplyAdd16x8x16(a, {b[0], b[1]}, sums[tile]);
-      LoadMatrices(own + 32, a);
-      MultiplyAdd16x8x16(a, {b[2], b[3]}, sums[tile]);
+      uint32_t a[2][4];
+      LoadMatrices(own, a[0]);
+      LoadMatrices(own + 32, a[1]);
+#pragma unroll
+      for (int group = 0; group < kBlocks; ++group) {
+        float(&sum)[4] = sums[tile][group];
+        MultiplyAdd16x8x16(a[0], {b[group][0], b[group][1]}, sum);
+        MultiplyAdd16x8x16(a[1], {b[group][2], b[group][3]}, sum);
+      }
     }
   }
   float* scores = reinterpret_cast<float*>(shared + at.scores);
 #pragma unroll
-  for (int tile = 0; tile < kTiles; ++tile) {
-    float* to = scores + (tile * kTileRows + lane / 4) * kScoreStride +
-                8 * warp + lane % 4 * 2;
-    to[0] = sums[tile][0];
-    to[1] = sums[tile][1];
-    to[8 * kScoreStride] = sums[tile][2];
-    to[8 * kScoreStride + 1] = sums[tile][3];
+  for (int group = 0; group < kBlocks; ++group) {
+    const int key = 8 * (kBlocks * warp + group);
+    float* block =
+        scores + key / kAttentionBlock * kTiles * kTileRows * kScoreStride;
+#pragma unroll
+    for (int tile = 0; tile < kTiles; ++tile) {
+      float* to = block + (tile * kTileRows + lane / 4) * kScoreStride +
+                  key % kAttentionBlock + lane % 4 * 2;
+      const float(&sum)[4] = sums[tile][group];
+      to[0] = sum[0];
+      to[1] = sum[1];
+      to[8 * kScoreStride] = sum[2];
+      to[8 * kScoreStride + 1] = sum[3];
+    }
   }
 }
 
-// Scores of a block become rounded weights: eight threads a row, four keys
-// each. m and l of the split move on.
+// Scores of `count` blocks become rounded weights, block behind block: eight
+// threads a row, four keys each. m and l of the split move on.
 template <int kTiles>
 __device__ void BlockWeights(const AttentionArgs& args,
-                             const AttentionRows& rows, int64_t block,
-                             const TensorAttentionLayout& at,
+                             const AttentionRows& rows, int64_t first_block,
+                             int count, const TensorAttentionLayout& at,
                              unsigned char* shared) {
+  constexpr int kRows = kTiles * kTileRows;
   float* const m = reinterpret_cast<float*>(shared + at.m);
   float* const l = reinterpret_cast<float*>(shared + at.l);
   const int first = static_cast<int>(threadIdx.x) % 8 * 4;
 #pragma unroll
   for (int tile = 0; tile < kTiles; ++tile) {
     const int row = tile * kTileRows + static_cast<int>(threadIdx.x) / 8;
-    const SeenKeys seen = SeenInBlock(rows.position(row < rows.count ? row : 0),
-                                      args.window, block);
-    const float4 four = *reinterpret_cast<const float4*>(
-        shared + at.scores + 4 * (row * kScoreStride + first));
-    const float scores[4] = {four.x, four.y, four.z, four.w};
-    float largest = MinusInfinity();
+    const int64_t position = rows.position(row < rows.count ? row : 0);
+    float before = m[row], so_far = l[row];
+    for (int b = 0; b < count; ++b) {
+      const SeenKeys seen = SeenInBlock(
+          position, args.window, first_block + int64_t{b} * kAttentionBlock);
+      const float4 four = *reinterpret_cast<const float4*>(
+          shared + at.scores + 4 * ((b * kRows + row) * kScoreStride + first));
+      const float scores[4] = {four.x, four.y, four.z, four.w};
+      float largest = MinusInfinity();
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const bool sees = first + i >= seen.lo && first + i < seen.hi;
-      if (sees && largest < scores[i]) largest = scores[i];
-    }
+      for (int i = 0; i < 4; ++i) {
+        const bool sees = first + i >= seen.lo && first + i < seen.hi;
+        if (sees && largest < scores[i]) largest = scores[i];
+      }
 #pragma unroll
-    for (int by = 1; by < 8; by *= 2) {
-      const float other = __shfl_xor_sync(kFullWarp, largest, by);
-      largest = largest < other ? other : largest;
-    }
-    const float before = m[row];
-    largest = largest < before ? before : largest;
-    const float rescale = seen.lo < seen.hi ? Exp(before - largest) : 1.0f;
-    BF16 weights[4];
-    float rounded[4];
+      for (int by = 1; by < 8; by *= 2) {
+        const float other = __shfl_xor_sync(kFullWarp, largest, by);
+        largest = largest < other ? other : largest;
+      }
+      largest = largest < before ? before : largest;
+      const float rescale = seen.lo < seen.hi ? Exp(before - largest) : 1.0f;
+      BF16 weights[4];
+      float rounded[4];
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const bool sees = first + i >= seen.lo && first + i < seen.hi;
-      weights[i] = ToBF16(sees ? Exp(scores[i] - largest) : 0.0f);
-      rounded[i] = ToFloat(weights[i]);
-    }
-    // What values are multiplied by is what is divided by in the end.
-    float sum = (rounded[0] + rounded[1]) + (rounded[2] + rounded[3]);
+      for (int i = 0; i < 4; ++i) {
+        const bool sees = first + i >= seen.lo && first + i < seen.hi;
+        weights[i] = ToBF16(sees ? Exp(scores[i] - largest) : 0.0f);
+        rounded[i] = ToFloat(weights[i]);
+      }
+      // What values are multiplied by is what is divided by in the end.
+      float sum = (rounded[0] + rounded[1]) + (rounded[2] + rounded[3]);
 #pragma unroll
-    for (int by = 1; by < 8; by *= 2) {
-      sum += __shfl_xor_sync(kFullWarp, sum, by);
+      for (int by = 1; by < 8; by *= 2) {
+        sum += __shfl_xor_sync(kFullWarp, sum, by);
+      }
+      uint32_t* to = reinterpret_cast<uint32_t*>(
+          shared + at.weights + (b * kRows + row) * kWeightRowBytes +
+          2 * first);
+      to[0] = weights[0].bits | static_cast<uint32_t>(weights[1].bits) << 16;
+      to[1] = weights[2].bits | static_cast<uint32_t>(weights[3].bits) << 16;
+      if (first == 0) {
+        reinterpret_cast<float*>(shared + at.rescale)[b * kRows + row] =
+            rescale;
+      }
+      so_far = fmaf(so_far, rescale, sum);
+      before = largest;
     }
-    uint32_t* to = reinterpret_cast<uint32_t*>(
-        shared + at.weights + row * kWeightRowBytes + 2 * first);
-    to[0] = weights[0].bits | static_cast<uint32_t>(weights[1].bits) << 16;
-    to[1] = weights[2].bits | static_cast<uint32_t>(weights[3].bits) << 16;
+    // All eight have read what the first one writes.
+    __syncwarp();
     if (first == 0) {
-      reinterpret_cast<float*>(shared + at.rescale)[row] = rescale;
-      l[row] = fmaf(l[row], rescale, sum);
-      m[row] = largest;
+      l[row] = so_far;
+      m[row] = before;
     }
   }
 }
 
-// Sums of this warp's dimensions over the values of a block.
+// Sums of this warp's dimensions over the values of block `b`.
 template <int kTiles, int kDim>
 __device__ void BlockValues(const TensorAttentionLayout& at,
-                            const unsigned char* shared,
+                            const unsigned char* shared, int b,
                             float (&o)[kTiles][kDim / 32][4]) {
+  constexpr int kRows = kTiles * kTileRows;
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const TilePlace place = PlaceOfLane(lane);
-  const float* rescale = reinterpret_cast<const float*>(shared + at.rescale);
+  const float* rescale =
+      reinterpret_cast<const float*>(shared + at.rescale) + b * kRows;
   uint32_t weights[kTiles][2][4];
 #pragma unroll
   for (int tile = 0; tile < kTiles; ++tile) {
@@ -155,23 +187,27 @@ __device__ void BlockValues(const TensorAttentionLayout& at,
       o[tile][n][3] *= lower;
     }
     const unsigned char* own =
-        shared + at.weights + (tile * kTileRows + place.row) * kWeightRowBytes +
+        shared + at.weights +
+        (b * kRows + tile * kTileRows + place.row) * kWeightRowBytes +
         2 * place.column;
     LoadMatrices(own, weights[tile][0]);
     LoadMatrices(own + 32, weights[tile][1]);
   }
-  const unsigned char* v = shared + at.v + place.row * at.row_bytes +
+  const unsigned char* v = shared + at.v +
+                           (b * kAttentionBlock + place.row) * at.row_bytes +
                            2 * (warp * (kDim / 4) + place.column);
 #pragma unroll
   for (int n = 0; n < kDim / 32; n += 2) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      uint32_t b[4];
-      LoadMatricesTransposed(v + half * 16 * at.row_bytes + 16 * n, b);
+      uint32_t values[4];
+      LoadMatricesTransposed(v + half * 16 * at.row_bytes + 16 * n, values);
 #pragma unroll
       for (int tile = 0; tile < kTiles; ++tile) {
-        MultiplyAdd16x8x16(weights[tile][half], {b[0], b[1]}, o[tile][n]);
-        MultiplyAdd16x8x16(weights[tile][half], {b[2], b[3]}, o[tile][n + 1]);
+        MultiplyAdd16x8x16(weights[tile][half], {values[0], values[1]},
+                           o[tile][n]);
+        MultiplyAdd16x8x16(weights[tile][half], {values[2], values[3]},
+                           o[tile][n + 1]);
       }
     }
   }
@@ -182,6 +218,7 @@ __global__ void __launch_bounds__(kThreads)
     TensorAttentionKernel(AttentionContext context) {
   constexpr TensorAttentionLayout at = LayoutOf(kTiles, kDim);
   constexpr int kRows = kTiles * kTileRows;
+  constexpr int kBlocks = TensorKeyBlocks(kTiles, kDim);
   const AttentionArgs& args = context.args;
   const AttentionRows rows = RowsOf(context, blockIdx.x);
   unsigned char* shared = SharedMemory<unsigned char>();
@@ -218,25 +255,37 @@ __global__ void __launch_bounds__(kThreads)
       m[row] = MinusInfinity();
       l[row] = 0;
     }
-    CopyBlock(args, rows, seen, keys.begin, args.k, at.row_bytes,
-              shared + at.k);
+    // Blocks from `block` on that are taken together.
+    const auto together = [&](int64_t block) {
+      const int64_t left =
+          (keys.end - block + kAttentionBlock - 1) / kAttentionBlock;
+      return static_cast<int>(left < kBlocks ? left : kBlocks);
+    };
+    CopyBlocks<kDim>(args, rows, seen, keys.begin, together(keys.begin), args.k,
+                     at.row_bytes, shared + at.k);
     for (int64_t block = keys.begin; block < keys.end;
-         block += kAttentionBlock) {
+         block += kBlocks * kAttentionBlock) {
+      const int count = together(block);
+      const int64_t next = block + kBlocks * kAttentionBlock;
       WaitForCopies<0>();
       __syncthreads();  // keys are there, the values before are done with
-      CopyBlock(args, rows, seen, block, args.v, at.row_bytes, shared + at.v);
-      BlockScores<kTiles, kDim>(at, shared);
+      CopyBlocks<kDim>(args, rows, seen, block, count, args.v, at.row_bytes,
+                       shared + at.v);
+      // Of blocks that are not there too, which nobody reads.
+      BlockScores<kTiles, kDim, kBlocks>(at, shared);
       __syncthreads();  // scores are there, keys are done with
-      if (block + kAttentionBlock < keys.end) {
-        CopyBlock(args, rows, seen, block + kAttentionBlock, args.k,
-                  at.row_bytes, shared + at.k);
+      if (next < keys.end) {
+        CopyBlocks<kDim>(args, rows, seen, next, together(next), args.k,
+                         at.row_bytes, shared + at.k);
       } else {
         CommitCopies();
       }
-      BlockWeights<kTiles>(args, rows, block, at, shared);
+      BlockWeights<kTiles>(args, rows, block, count, at, shared);
       WaitForCopies<1>();
       __syncthreads();  // values and weights are there
-      BlockValues<kTiles, kDim>(at, shared, o);
+      for (int b = 0; b < count; ++b) {
+        BlockValues<kTiles, kDim>(at, shared, b, o);
+      }
     }
 
     const bool first = split == rows.item.split_begin;

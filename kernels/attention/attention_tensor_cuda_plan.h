@@ -7,11 +7,19 @@
 
 namespace facet {
 
-// A block takes up to four tiles of 16 query rows, and keys 32 at a time. Each
-// of its four warps has eight of the keys for scores, and a quarter of the
-// dimensions for values.
+// A block of threads takes up to four tiles of 16 query rows, and one block of
+// 32 keys at a time, or several. Each of its four warps has a quarter of the
+// keys for scores, and a quarter of the dimensions for values.
 inline constexpr int kTensorAttentionThreads = 128;
 inline constexpr int kTileRows = 16;
+
+// Blocks of keys at a time. One tile is what decoding has, of which a card runs
+// few at once: each then has to have many keys on their way, 64 KiB of them and
+// as much of values. Weights of the blocks are worked out one behind the other
+// all the same, so how many there are shows in no bit.
+FACET_HOST_DEVICE constexpr int TensorKeyBlocks(int tiles, int head_dim) {
+  return tiles > 1 ? 1 : head_dim <= 256 ? 4 : 2;
+}
 
 // Goes by the shape alone, never by the number of tokens.
 inline bool AttentionUsesTensorCores(const AttentionArgs& args) {
@@ -34,9 +42,12 @@ inline int TensorAttentionTiles(int rows) {
 struct TensorAttentionLayout {
   int row_bytes = 0;  // of q, k, v
   int q = 0, k = 0, v = 0;
+  // Of every block of keys:
   int scores = 0;   // f32 [rows, kScoreStride]
   int weights = 0;  // bf16 [rows, kWeightRowBytes]
-  int rescale = 0, m = 0, l = 0, total_m = 0, total_l = 0;  // f32 [rows]
+  int rescale = 0;  // f32 [rows]
+  // Of all of them:
+  int m = 0, l = 0, total_m = 0, total_l = 0;  // f32 [rows]
   int bytes = 0;
 };
 inline constexpr int kScoreStride = kAttentionBlock + 4;          // floats
@@ -45,14 +56,15 @@ inline constexpr int kWeightRowBytes = 2 * kAttentionBlock + 16;  // bytes
 FACET_HOST_DEVICE constexpr TensorAttentionLayout LayoutOf(int tiles,
                                                            int head_dim) {
   const int rows = tiles * kTileRows;
+  const int blocks = TensorKeyBlocks(tiles, head_dim);
   TensorAttentionLayout at;
   at.row_bytes = 2 * head_dim + 16;
   at.k = at.q + rows * at.row_bytes;
-  at.v = at.k + kAttentionBlock * at.row_bytes;
-  at.scores = at.v + kAttentionBlock * at.row_bytes;
-  at.weights = at.scores + rows * kScoreStride * 4;
-  at.rescale = at.weights + rows * kWeightRowBytes;
-  at.m = at.rescale + rows * 4;
+  at.v = at.k + blocks * kAttentionBlock * at.row_bytes;
+  at.scores = at.v + blocks * kAttentionBlock * at.row_bytes;
+  at.weights = at.scores + blocks * rows * kScoreStride * 4;
+  at.rescale = at.weights + blocks * rows * kWeightRowBytes;
+  at.m = at.rescale + blocks * rows * 4;
   at.l = at.m + rows * 4;
   at.total_m = at.l + rows * 4;
   at.total_l = at.total_m + rows * 4;
