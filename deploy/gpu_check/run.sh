@@ -14,9 +14,12 @@ mkdir -p "$out"
 out=$(cd "$out" && pwd)
 cd "$here"
 export LD_LIBRARY_PATH="$here/lib:${LD_LIBRARY_PATH:-}"
-# NCCL, where a Python environment brings one.
-nccl=$(python3 -c 'import nvidia.nccl as n; print(n.__path__[0])' 2>/dev/null) &&
-  export LD_LIBRARY_PATH="$LD_LIBRARY_PATH:$nccl/lib"
+# NCCL and cuBLAS, where a Python environment or a toolkit brings them.
+for package in nccl cublas cu13; do
+  path=$(python3 -c "import nvidia.$package as p; print(list(p.__path__)[0])" \
+    2>/dev/null) && export LD_LIBRARY_PATH="$LD_LIBRARY_PATH:$path/lib"
+done
+export LD_LIBRARY_PATH="$LD_LIBRARY_PATH:/usr/local/cuda/lib64"
 scratch=${SCRATCH:-$(mktemp -d)}
 mkdir -p "$scratch"
 : >"$out/summary.txt"
@@ -96,7 +99,8 @@ steps() { # PRESET [FLAG...]
   local preset=$1
   shift
   TMPDIR=$scratch ./facet bench --device=cuda --drawn --synthetic="$preset" \
-    --kv-format=bf16 --prompt=512 --decode=64 --repeat=3 --json "$@"
+    --kv-format=bf16 --prompt="${PROMPT:-512}" --decode=64 --repeat=3 --json \
+    "$@"
 }
 
 # Drawn weights are the processors', seen by what a model makes of them.
@@ -114,6 +118,11 @@ same_drawn() {
   done
 }
 
+# A prompt in one step of the mode that prefers speed.
+steps_fast() { # PRESET
+  PROMPT=4096 steps "$1" --only=prefill --chunk=4096 --numerics=fast
+}
+
 # What graphs are worth: the same step with a call for every kernel.
 steps_alone() { # PRESET
   FACET_CUDA_GRAPHS=0 steps "$1" --only=decode --batch=1
@@ -126,7 +135,7 @@ steps_unfetched() { # PRESET
 
 export scratch
 export -f logits same_logits same_answers same_drawn sanitizer steps \
-  steps_alone steps_unfetched
+  steps_alone steps_fast steps_unfetched
 
 step machine 20 nvidia-smi -q -d CLOCK,POWER,MEMORY
 step start 30 ./facet generate --model models/dense-tiny --device=cuda \
@@ -139,10 +148,13 @@ step launches 20 ./gpu_benchmark launches drawing
 step messages 60 ./nccl_gpu_test
 step products 60 ./gpu_benchmark products
 step experts 30 ./gpu_benchmark experts
+step prompts 60 ./gpu_benchmark prompts
 step attention 40 ./gpu_benchmark attention
 step model-31b 120 steps 31b --only=decode,concurrency,prefill --batch=1,8,32
 step model-26b-a4b 100 steps 26b-a4b --only=decode,concurrency,prefill \
   --batch=1,8,32
+step model-31b-fast 60 steps_fast 31b
+step model-26b-a4b-fast 60 steps_fast 26b-a4b
 step model-31b-bf16 60 steps 31b --only=decode,prefill --activations=bf16
 step model-26b-a4b-alone 40 steps_alone 26b-a4b
 step model-26b-a4b-unfetched 40 steps_unfetched 26b-a4b

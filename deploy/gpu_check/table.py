@@ -42,6 +42,12 @@ def kernels(results):
     return rows
 
 
+def prompts(results):
+    return [f"| {o['prompt_kernel']} | {o['us']:.0f} | {o['tflop_per_s']:.0f} "
+            f"| {100 * o['of_gemm']:.0f} % |"
+            for o in lines_of(results / "prompts.txt") if "prompt_kernel" in o]
+
+
 def launches(results):
     return [f"| {o['launch']} | {o['us']:.2f} | {o['calls_changed']} "
             f"| {o['refused']} |"
@@ -49,8 +55,13 @@ def launches(results):
             for o in lines_of(results / f"{step}.txt") if "launch" in o]
 
 
-STEPS = ("model-31b", "model-26b-a4b", "model-31b-bf16", "model-26b-a4b-alone",
-         "model-26b-a4b-unfetched", "slice-31b")
+STEPS = ("model-31b", "model-26b-a4b", "model-31b-fast", "model-26b-a4b-fast",
+         "model-31b-bf16", "model-26b-a4b-alone", "model-26b-a4b-unfetched",
+         "slice-31b")
+
+# Operations of a token of a prompt of 4096, in 1e9: two for each weight but the
+# head's, and four for each value of a key that a query sees.
+GFLOP = {"model-31b-fast": 58.6 + 2.8, "model-26b-a4b-fast": 6.17 + 0.70}
 
 
 def report_of(path):
@@ -73,11 +84,32 @@ def steps(results):
     return rows
 
 
+def of_gemm(results):
+    """Prompts of whole models, beside the best product of the same card."""
+    best = [o["tflop_per_s"] for o in lines_of(results / "prompts.txt")
+            if o.get("prompt_kernel", "").startswith("cuBLAS")]
+    rows = []
+    for step, gflop in GFLOP.items():
+        for o in report_of(results / f"{step}.txt").get("figures", []):
+            if o["name"] != "tokens_per_s":
+                continue
+            rate = o["median"] * gflop / 1e3
+            share = f"{100 * rate / best[0]:.0f} %" if best else ""
+            rows.append(f"| {step} | {o['group']} | {rate:.0f} | {share} |")
+    return rows
+
+
 def main():
     results = pathlib.Path(sys.argv[1])
     print("| kernel | us | GB/s | of a copy | of a read | PyTorch, us |")
     print("|---|---|---|---|---|---|")
     print("\n".join(kernels(results)))
+    print("\n| a prompt's kernel | us | TFLOP/s | of cuBLAS' best |")
+    print("|---|---|---|---|")
+    print("\n".join(prompts(results)))
+    print("\n| a model's prompt of 4096 | | TFLOP/s | of cuBLAS' best |")
+    print("|---|---|---|---|")
+    print("\n".join(of_gemm(results)))
     print("\n| a kernel that does nothing | us | calls changed | refused |")
     print("|---|---|---|---|")
     print("\n".join(launches(results)))

@@ -3,9 +3,10 @@
 // once and lie in more copies than the card's cache holds; every figure is the
 // median of batches of launches between two events.
 //
-//   gpu_benchmark [products|experts|attention|launches|drawing ...]
+//   gpu_benchmark [products|prompts|experts|attention|launches|drawing ...]
 //
-// Without arguments: all of them.
+// Without arguments: all of them. Of prompts, kernels are bound by arithmetic
+// and measured by that, beside the products of cuBLAS on large matrices.
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -19,6 +20,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/cuda/cublas_api.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/launch_line.h"
 #include "kernels/cuda/read_stream.h"
@@ -50,18 +52,26 @@ class Bench {
   Bench() : device_(Value(cuda::OpenDevice(0))) {
     // Arguments change with every launch, which is no matter for graphs.
     setenv("FACET_CUDA_GRAPHS", "0", 1);
+    Use(512, /*rounded=*/false, /*fast=*/false);
+    cudaEventCreate(&begin_);
+    cudaEventCreate(&end_);
+    std::printf("{\"device\": \"%s\"}\n", device_->name().c_str());
+  }
+
+  // From here on another backend: one that rounds inputs, or is fast.
+  void Use(int64_t tokens, bool rounded, bool fast) {
     BackendLimits limits;
-    limits.tokens = 512;
+    limits.tokens = tokens;
     limits.head_dim = 512;
     limits.experts_per_token = 8;
     limits.experts = 128;
     limits.hidden = 2816;
     limits.expert_width = 704;
+    limits.widest_input = rounded ? 21504 : 0;
+    limits.fast = fast;
+    backend_.reset();
     backend_ = Value(device_->MakeBackend(limits));
     stream_ = static_cast<cudaStream_t>(backend_->stream());
-    cudaEventCreate(&begin_);
-    cudaEventCreate(&end_);
-    std::printf("{\"device\": \"%s\"}\n", device_->name().c_str());
   }
 
   // Random bf16 values around 1/64, repeated every 64 KiB: never zeros, which
@@ -122,6 +132,79 @@ class Bench {
         copy_rate_ > 0 ? rate / copy_rate_ : 1.0,
         read_rate_ > 0 ? rate / read_rate_ : 1.0);
     std::fflush(stdout);
+  }
+
+  void PrintFlops(const std::string& what, double seconds, double flops) {
+    const double rate = flops / seconds / 1e12;
+    std::printf(
+        "{\"prompt_kernel\": \"%s\", \"us\": %.1f, \"tflop_per_s\": %.1f, "
+        "\"of_gemm\": %.3f}\n",
+        what.c_str(), seconds * 1e6, rate,
+        gemm_rate_ > 0 ? rate / gemm_rate_ : 0.0);
+    std::fflush(stdout);
+  }
+
+  // What the card's best product reaches: cuBLAS on large random matrices,
+  // sums and results in f32 as ours.
+  void Gemm() {
+    const auto api = LoadCublas();
+    if (!api.ok()) {
+      std::printf("{\"gemm\": \"%s\"}\n",
+                  std::string(api.status().message()).c_str());
+      return;
+    }
+    constexpr int kSize = 8192;
+    void* a = Weights(int64_t{2} * kSize * kSize);
+    void* b = Weights(int64_t{2} * kSize * kSize);
+    void* c = Weights(int64_t{4} * kSize * kSize);
+    CublasHandle handle = nullptr;
+    if ((*api)->Create(&handle) != kCublasSuccess ||
+        (*api)->SetStream(handle, stream_) != kCublasSuccess) {
+      Fail("cuBLAS does not start");
+    }
+    const float one = 1, zero = 0;
+    const double seconds = Time(4, [&](int) {
+      const int result = (*api)->GemmEx(
+          handle, kCublasTransposed, kCublasAsIs, kSize, kSize, kSize, &one, a,
+          kCublasBF16, kSize, b, kCublasBF16, kSize, &zero, c, kCublasF32,
+          kSize, kCublasSumsInF32, kCublasBestAlgorithm);
+      if (result != kCublasSuccess) Fail((*api)->GetStatusName(result));
+    });
+    const double flops = 2.0 * kSize * kSize * kSize;
+    gemm_rate_ = flops / seconds / 1e12;
+    PrintFlops("cuBLAS [8192, 8192, 8192], bf16 to f32", seconds, flops);
+    (*api)->Destroy(handle);
+    Release();
+  }
+
+  // A product of a prompt, rounding and all that follows it included.
+  void PromptProduct(const std::string& name, int64_t n, int64_t k,
+                     int segments, bool gated, const char* how) {
+    const int64_t bytes = (gated ? 2 : 1) * n * k * 2;
+    const int copies =
+        static_cast<int>(std::max<int64_t>(2, kRotatedBytes / 4 / bytes));
+    uint8_t* w = static_cast<uint8_t*>(Weights(copies * bytes));
+    float* x = Floats(4096 * k);
+    float* y = Floats(4096 * n);
+    for (const int64_t m : {512, 4096}) {
+      MatmulArgs args;
+      args.m = m;
+      args.n = args.y_stride = n;
+      args.k = args.x_stride = args.w_stride = k;
+      args.segments = segments;
+      args.bf16_inputs = true;
+      args.x = x;
+      args.y = y;
+      const double seconds = Time(2, [&](int i) {
+        args.w = w + i % copies * bytes;
+        args.up = gated ? w + i % copies * bytes + n * k * 2 : nullptr;
+        backend_->Matmuls("benchmark", {&args, 1});
+      });
+      PrintFlops(
+          absl::StrCat(name, " [", n, ", ", k, "], tokens ", m, ", ", how),
+          seconds, 1.0 * m * static_cast<double>(bytes));
+    }
+    Release();
   }
 
   // Reads alone, the ceiling of kernels that stream weights.
@@ -291,7 +374,7 @@ class Bench {
     Release();
   }
 
-  void Experts(int64_t tokens) {
+  void Experts(int64_t tokens, bool rounded = false) {
     const int64_t hidden = 2816, width = 704, experts = 128;
     const int64_t gate_up = experts * 2 * width * hidden * 2;
     const int64_t down = experts * hidden * width * 2;
@@ -317,8 +400,16 @@ class Bench {
     args.weights = Floats(tokens * 8);
     args.gate_up = w;
     args.down = w + gate_up;
-    const double seconds =
-        Time(8, [&](int) { backend_->Experts("benchmark", args); });
+    args.bf16_inputs = rounded;
+    const double seconds = Time(
+        rounded ? 2 : 8, [&](int) { backend_->Experts("benchmark", args); });
+    if (rounded) {
+      PrintFlops(
+          absl::StrCat("experts of 26B-A4B, tokens ", tokens, ", large tiles"),
+          seconds, 2.0 * 3 * 8 * tokens * hidden * width);
+      Release();
+      return;
+    }
     const double share =
         static_cast<double>(std::count(touched.begin(), touched.end(), true)) /
         static_cast<double>(experts);
@@ -335,6 +426,7 @@ class Bench {
   cudaEvent_t begin_ = nullptr, end_ = nullptr;
   double copy_rate_ = 0;
   double read_rate_ = 0;
+  double gemm_rate_ = 0;  // TFLOP/s
 };
 
 void Products(Bench& bench) {
@@ -345,6 +437,26 @@ void Products(Bench& bench) {
   bench.Product("31B head", 262144, 5376, 1, false);
   bench.Product("26B-A4B q, k, v", 8192, 2816, 1, false);
   bench.Product("26B-A4B gate, up", 2112, 2816, 1, true);
+}
+
+// In fast mode, and as bf16-tensor has them: of the same shapes.
+void Prompts(Bench& bench) {
+  bench.Gemm();
+  for (const bool fast : {true, false}) {
+    bench.Use(4096, /*rounded=*/true, fast);
+    const char* how = fast ? "fast" : "own tiles";
+    bench.PromptProduct("31B gate, up", 21504, 5376, 1, true, how);
+    bench.PromptProduct("31B down", 5376, 21504, 8, false, how);
+    bench.PromptProduct("31B q, k, v", 16384, 5376, 1, false, how);
+    bench.PromptProduct("31B attention output", 5376, 8192, 8, false, how);
+    bench.PromptProduct("26B-A4B q, k, v", 8192, 2816, 1, false, how);
+    bench.PromptProduct("26B-A4B gate, up", 2112, 2816, 1, true, how);
+    if (!fast) continue;
+    for (const int64_t tokens : {128, 512, 4096}) {
+      bench.Experts(tokens, /*rounded=*/true);
+    }
+  }
+  bench.Use(512, /*rounded=*/false, /*fast=*/false);
 }
 
 void Attention(Bench& bench) {
@@ -378,6 +490,7 @@ void Run(const std::vector<std::string>& groups) {
   if (wanted("launches")) bench.Launches();
   if (wanted("drawing")) bench.Drawing();
   if (wanted("products")) Products(bench);
+  if (wanted("prompts")) Prompts(bench);
   if (wanted("experts")) {
     for (const int64_t tokens : {1, 8, 32}) bench.Experts(tokens);
   }
