@@ -102,6 +102,21 @@ TEST_F(OperationsTest, ProductsOfAllShapes) {
   }
 }
 
+// Segments that end in half a round of lanes, as an eighth of 2112 does.
+TEST_F(OperationsTest, ProductsOfSegmentsThatEndInHalfARound) {
+  for (const int64_t m : {1, 3, 9}) {
+    for (const int64_t part : {8, 24, 72, 264}) {
+      MatmulArgs args;
+      args.m = m;
+      args.n = 37;
+      args.k = 8 * part;
+      args.segments = 8;
+      CheckProduct(args, 37, /*bf16=*/true, /*gated=*/false,
+                   "part " + std::to_string(part));
+    }
+  }
+}
+
 TEST_F(OperationsTest, ProductsThatCannotStream) {
   MatmulArgs args;
   args.m = 3;

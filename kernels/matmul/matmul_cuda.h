@@ -217,7 +217,8 @@ __device__ void StreamTile(const MatmulArgs& args, int64_t tile, int64_t first,
     const unsigned char* stage = shared + chunk % kStages * kStageBytes +
                                  thread / 2 * kStripBytes + thread % 2 * 16;
     const int64_t left = shape.part - chunk * kChunk;
-    const int steps = static_cast<int>(left < kChunk ? left : kChunk) / kLanes;
+    const int steps = StepsOfHalf(
+        static_cast<int>(left < kChunk ? left : kChunk), thread % 2);
 #pragma unroll
     for (int step = 0; step < kChunk / kLanes; ++step) {
       if (step >= steps) break;

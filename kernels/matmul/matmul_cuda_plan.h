@@ -67,14 +67,21 @@ FACET_HOST_DEVICE inline Strip StripAt(const StreamShape& shape, int strip) {
           group / shape.segments > 0};
 }
 
+// Rounds of 16 lanes, of `left` elements of a strip, in which the lower (0) or
+// the upper (1) eight lanes have a term. REQUIRES: left % 8 == 0.
+FACET_HOST_DEVICE constexpr int StepsOfHalf(int left, int half) {
+  return (left + 8 - 8 * half) / 16;
+}
+
 // Whether the streaming loop takes `args`: bf16 weights whose strips are whole
-// rounds of 16 lanes, everything where 16-byte loads reach it.
+// halves of a round of 16 lanes (an eighth of 26B-A4B's dense block ends in
+// one), everything where 16-byte loads reach it.
 FACET_HOST_DEVICE inline bool CanStream(const MatmulArgs& args) {
   const auto aligned = [](const void* p) {
     return reinterpret_cast<uintptr_t>(p) % 16 == 0;
   };
   return args.w_dtype == DType::kBF16 && args.m > 0 &&
-         args.k / args.segments % 16 == 0 && args.w_stride % 8 == 0 &&
+         args.k / args.segments % 8 == 0 && args.w_stride % 8 == 0 &&
          args.x_stride % 4 == 0 && aligned(args.w) && aligned(args.up) &&
          aligned(args.x);
 }

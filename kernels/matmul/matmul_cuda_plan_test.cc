@@ -119,9 +119,22 @@ TEST(TensorShape, AWarpsFragmentMeetsAllBanksOnce) {
   EXPECT_EQ(banks.size(), 32u);
 }
 
+// Lane l has the terms k % 16 == l: with an odd half behind the last whole
+// round, the upper lanes have one less.
+TEST(StepsOfHalf, AreTheRoundsInWhichItsLanesHaveATerm) {
+  for (int left = 0; left <= kChunk; left += 8) {
+    for (const int half : {0, 1}) {
+      int rounds = 0;
+      for (int k = 8 * half; k < left; k += 16) ++rounds;
+      EXPECT_EQ(StepsOfHalf(left, half), rounds) << left << ", " << half;
+    }
+  }
+}
+
 TEST(CanStream, RefusesWhatItsLoadsDoNotReach) {
   EXPECT_TRUE(CanStream(Product(64, 1024, 8, true)));
-  EXPECT_FALSE(CanStream(Product(64, 8 * 24, 8, false)));  // 24 % 16
+  EXPECT_TRUE(CanStream(Product(64, 8 * 24, 8, false)));   // half a round more
+  EXPECT_FALSE(CanStream(Product(64, 8 * 20, 8, false)));  // 20 % 8
   MatmulArgs f32 = Product(64, 1024, 1, false);
   f32.w_dtype = DType::kF32;
   EXPECT_FALSE(CanStream(f32));

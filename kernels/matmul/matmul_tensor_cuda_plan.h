@@ -37,7 +37,8 @@ inline int TensorSharedBytes(const MatmulArgs& args, int rows_of_x) {
 
 // Goes by the shape alone, never by the number of rows of x.
 FACET_HOST_DEVICE inline bool CanUseTensorCores(const MatmulArgs& args) {
-  return args.bf16_inputs && CanStream(args) && TensorGroups(args) <= 8;
+  return args.bf16_inputs && CanStream(args) && TensorGroups(args) <= 8 &&
+         args.k / args.segments % 16 == 0;
 }
 
 // Rows of x that a block takes.
