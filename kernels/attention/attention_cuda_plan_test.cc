@@ -97,7 +97,8 @@ TEST(PlanAttention, ItemsForTensorCoresHaveWholeTilesOfRows) {
       EXPECT_EQ(rows, 100 * heads);
       EXPECT_LE(plan.most_rows,
                 kTileRows * TensorAttentionTiles(plan.most_rows));
-      EXPECT_LE(LayoutOf(TensorAttentionTiles(plan.most_rows), dim).bytes,
+      const int tiles = TensorAttentionTiles(plan.most_rows);
+      EXPECT_LE(LayoutOf(tiles, dim, TensorKeyBlocks(tiles, dim)).bytes,
                 160 * 1024);
     }
   }
@@ -134,9 +135,9 @@ TEST(PlanAttention, ElementsOfATileAreNamedOnce) {
 TEST(PlanAttention, WhatLiesInSharedMemoryIsApartAndAligned) {
   for (const int tiles : {1, 2, 4}) {
     for (const int dim : {64, 256, 512}) {
-      const TensorAttentionLayout at = LayoutOf(tiles, dim);
-      const int rows = tiles * kTileRows;
       const int blocks = TensorKeyBlocks(tiles, dim);
+      const TensorAttentionLayout at = LayoutOf(tiles, dim, blocks);
+      const int rows = tiles * kTileRows;
       const int keys = blocks * kAttentionBlock;
       EXPECT_GE(at.k - at.q, rows * at.row_bytes);
       EXPECT_GE(at.v - at.k, keys * at.row_bytes);

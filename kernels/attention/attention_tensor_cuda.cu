@@ -7,6 +7,7 @@
 #include "kernels/attention/attention_tensor_cuda_plan.h"
 #include "kernels/cuda/async_copy.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/operations.h"
 #include "kernels/cuda/tensor_core.h"
 
 namespace facet {
@@ -213,12 +214,11 @@ __device__ void BlockValues(const TensorAttentionLayout& at,
   }
 }
 
-template <int kTiles, int kDim>
+template <int kTiles, int kDim, int kBlocks>
 __global__ void __launch_bounds__(kThreads)
     TensorAttentionKernel(AttentionContext context) {
-  constexpr TensorAttentionLayout at = LayoutOf(kTiles, kDim);
+  constexpr TensorAttentionLayout at = LayoutOf(kTiles, kDim, kBlocks);
   constexpr int kRows = kTiles * kTileRows;
-  constexpr int kBlocks = TensorKeyBlocks(kTiles, kDim);
   const AttentionArgs& args = context.args;
   const AttentionRows rows = RowsOf(context, blockIdx.x);
   unsigned char* shared = SharedMemory<unsigned char>();
@@ -342,11 +342,21 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
+template <int kTiles, int kDim, int kBlocks>
+void LaunchBlocks(const AttentionContext& context, KernelLine& line) {
+  Launch(TensorAttentionKernel<kTiles, kDim, kBlocks>,
+         dim3(static_cast<unsigned>(context.launch.num_items)), dim3(kThreads),
+         LayoutOf(kTiles, kDim, kBlocks).bytes, line, context);
+}
+
 template <int kTiles, int kDim>
 void LaunchTiles(const AttentionContext& context, KernelLine& line) {
-  Launch(TensorAttentionKernel<kTiles, kDim>,
-         dim3(static_cast<unsigned>(context.launch.num_items)), dim3(kThreads),
-         LayoutOf(kTiles, kDim).bytes, line, context);
+  constexpr int kBlocks = TensorKeyBlocks(kTiles, kDim);
+  if (LayoutOf(kTiles, kDim, kBlocks).bytes <= MostSharedBytes()) {
+    LaunchBlocks<kTiles, kDim, kBlocks>(context, line);
+  } else {
+    LaunchBlocks<kTiles, kDim, 1>(context, line);
+  }
 }
 
 template <int kDim>

@@ -54,9 +54,9 @@ inline constexpr int kScoreStride = kAttentionBlock + 4;          // floats
 inline constexpr int kWeightRowBytes = 2 * kAttentionBlock + 16;  // bytes
 
 FACET_HOST_DEVICE constexpr TensorAttentionLayout LayoutOf(int tiles,
-                                                           int head_dim) {
+                                                           int head_dim,
+                                                           int blocks) {
   const int rows = tiles * kTileRows;
-  const int blocks = TensorKeyBlocks(tiles, head_dim);
   TensorAttentionLayout at;
   at.row_bytes = 2 * head_dim + 16;
   at.k = at.q + rows * at.row_bytes;

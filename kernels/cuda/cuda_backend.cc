@@ -112,6 +112,7 @@ class CudaBackend : public Backend {
       scratch_.rounded = static_cast<BF16*>(rounded_.data());
       scratch_.rounded_bytes = RoundedBytes(limits);
       scratch_.sums = static_cast<float*>(product_sums_.data());
+      scratch_.shared_bytes = MostSharedBytes();
     }
     if (LibraryProducts::IsWanted(limits)) {
       const auto api = FindCublas();

@@ -154,6 +154,18 @@ __global__ void SoftcapKernel(float* x, int64_t count, float cap) {
 
 }  // namespace
 
+int MostSharedBytes() {
+#if defined(__CUDACC__)
+  int device = 0, bytes = 0;
+  cudaGetDevice(&device);
+  cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin,
+                         device);
+  return bytes;
+#else
+  return most_shared_bytes;
+#endif
+}
+
 void Embedding(const EmbeddingArgs& args, KernelLine& line) {
   const Table table = {args.table, args.dtype, args.table_stride, args.column};
   const int64_t tokens = static_cast<int64_t>(args.rows.size());

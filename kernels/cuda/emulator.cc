@@ -40,6 +40,7 @@ namespace facet {
 namespace emulated {
 
 thread_local dim3 thread_index, block_index, block_dim, grid_dim;
+int most_shared_bytes = 227 * 1024;
 
 namespace {
 
@@ -240,7 +241,9 @@ void RunGrid(dim3 grid, dim3 block, size_t shared_bytes,
   grid_dim = grid;
   block_dim = block;
   if (block.x * block.y * block.z > 1024) Fail("more than 1024 threads");
-  if (shared_bytes > 227 * 1024) Fail("more shared memory than a GPU has");
+  if (shared_bytes > static_cast<size_t>(most_shared_bytes)) {
+    Fail("more shared memory than the device has");
+  }
   machine.BeginGrid();
   for (unsigned z = 0; z < grid.z; ++z) {
     for (unsigned y = 0; y < grid.y; ++y) {

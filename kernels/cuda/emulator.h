@@ -51,6 +51,9 @@ extern thread_local dim3 thread_index, block_index, block_dim, grid_dim;
 
 inline constexpr unsigned kFullWarp = 0xffffffffu;
 
+// Shared memory that a block may have: Hopper's, or what a test makes of it.
+extern int most_shared_bytes;
+
 void RunGrid(dim3 grid, dim3 block, size_t shared_bytes,
              const std::function<void()>& kernel);
 void* SharedBytes();

@@ -291,7 +291,8 @@ ExpertSums ExpertOutputs(const ExpertsArgs& args, const RouterArgs* router,
                          bool fast, void* scratch, KernelLine& line) {
   ExpertSums sums;
   if (args.tokens == 0) return sums;
-  const bool on_tensor_cores = fast && ExpertsUseTensorCores(args);
+  const bool on_tensor_cores =
+      fast && ExpertsUseTensorCores(args, MostSharedBytes());
   const int tile_rows = on_tensor_cores ? kBigTileX : 0;
   ExpertPairs pairs =
       PlaceExpertPairs(scratch, args.tokens, args.experts_per_token,

@@ -44,14 +44,15 @@ __device__ inline BigTile TileOf(const GroupedProduct& product,
 }
 
 // Rows of x are tokens; rows of y, in bf16, pairs.
-__global__ void __launch_bounds__(BigTileThreads(kGatedWarps), 1)
+template <int kWarps>
+__global__ void __launch_bounds__(BigTileThreads(kWarps), kWarps <= 2 ? 2 : 1)
     GatedExpertsKernel(ExpertPairs pairs, GroupedProduct product) {
   if (static_cast<int32_t>(blockIdx.y) >= *pairs.num_tiles) return;
   const ExpertTile at = pairs.tiles[blockIdx.y];
-  BigTile tile = TileOf(product, at, BigTileColumns(kGatedWarps, true));
+  BigTile tile = TileOf(product, at, BigTileColumns(kWarps, true));
   tile.rows_of_x = pairs.rows + at.first;
   BF16* y = static_cast<BF16*>(product.y) + at.first * product.n;
-  ComputeBigTile<kGatedWarps, true>(
+  ComputeBigTile<kWarps, true>(
       tile, [&](int row, int64_t column, float first, float second) {
         // n is even.
         *reinterpret_cast<uint32_t*>(y + row * product.n + column) =
@@ -80,6 +81,15 @@ dim3 GridOf(const ExpertPairs& pairs, int64_t n, int columns) {
       static_cast<unsigned>(MostExpertTiles(most, pairs.experts, kBigTileX)));
 }
 
+template <int kWarps>
+void LaunchGated(const ExpertPairs& pairs, const GroupedProduct& gated,
+                 KernelLine& line) {
+  Launch(GatedExpertsKernel<kWarps>,
+         GridOf(pairs, gated.n, BigTileColumns(kWarps, true)),
+         dim3(BigTileThreads(kWarps)), BigTileSharedBytes(kWarps), line, pairs,
+         gated);
+}
+
 }  // namespace
 
 void TensorExperts(const ExpertsArgs& args, const ExpertPairs& pairs,
@@ -100,10 +110,11 @@ void TensorExperts(const ExpertsArgs& args, const ExpertPairs& pairs,
   gated.k = args.hidden;
   gated.x = pairs.rounded;
   gated.y = pairs.activated;
-  Launch(GatedExpertsKernel,
-         GridOf(pairs, gated.n, BigTileColumns(kGatedWarps, true)),
-         dim3(BigTileThreads(kGatedWarps)), BigTileSharedBytes(kGatedWarps),
-         line, pairs, gated);
+  if (BigTileSharedBytes(kGatedWarps) <= MostSharedBytes()) {
+    LaunchGated<kGatedWarps>(pairs, gated, line);
+  } else {
+    LaunchGated<2>(pairs, gated, line);
+  }
 
   GroupedProduct down;
   down.w = static_cast<const BF16*>(args.down);

@@ -13,9 +13,9 @@ namespace facet {
 // From kManyRows tokens on. With one chosen expert in sixteen that is eight
 // pairs for each, one pass over its weights for the streaming loop; a second
 // pass would already cost it more than tiles cost that are not full.
-inline bool ExpertsUseTensorCores(const ExpertsArgs& args) {
-  return args.bf16_inputs && args.tokens >= kManyRows &&
-         args.gate_up_dtype == DType::kBF16 &&
+inline bool ExpertsUseTensorCores(const ExpertsArgs& args, int shared_bytes) {
+  return BigTileSharedBytes(2) <= shared_bytes && args.bf16_inputs &&
+         args.tokens >= kManyRows && args.gate_up_dtype == DType::kBF16 &&
          args.down_dtype == DType::kBF16 &&
          CanBigTile(args.gate_up, args.gate_up_stride, args.width,
                     args.hidden) &&
@@ -28,7 +28,7 @@ namespace FACET_CUDA {
 // Outputs of all pairs, grouped by expert, to pairs.output: inputs and what
 // lies between the two products are rounded to bf16, sums are f32.
 //
-// REQUIRES: ExpertsUseTensorCores(args); pairs.tiles are of kBigTileX pairs.
+// REQUIRES: ExpertsUseTensorCores(); pairs.tiles are of kBigTileX pairs.
 void TensorExperts(const ExpertsArgs& args, const ExpertPairs& pairs,
                    KernelLine& line);
 

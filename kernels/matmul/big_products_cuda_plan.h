@@ -19,6 +19,7 @@ struct ProductScratch {
   BF16* rounded = nullptr;  // inputs, rounded once for all that read them
   size_t rounded_bytes = 0;
   float* sums = nullptr;  // kSumsBytes; null: none of either
+  int shared_bytes = 0;   // that a block may have
 };
 // Sums of segments that are added later, or of the second half of a gated
 // product: a few rows or columns at a time.
@@ -77,8 +78,9 @@ inline BigShape BigShapeOf(const MatmulArgs& args, bool any_order,
     }
   }
   for (const int warps_w : {4, 2}) {
-    if (BigTilesOf(args, warps_w, shape.rows, shape.segments) >=
-        kFewestBigTiles) {
+    if (BigTileSharedBytes(warps_w) <= scratch.shared_bytes &&
+        BigTilesOf(args, warps_w, shape.rows, shape.segments) >=
+            kFewestBigTiles) {
       shape.warps_w = warps_w;
       return shape;
     }

@@ -56,6 +56,7 @@ class BigShapeTest : public testing::Test {
     ProductScratch scratch;
     scratch.sums = &one;
     scratch.rounded_bytes = RoundedBytes(8192, 21504);
+    scratch.shared_bytes = 227 * 1024;
     return scratch;
   }();
 };
@@ -90,6 +91,18 @@ TEST_F(BigShapeTest, SegmentsOfHalfAStepTakeThemInOneSumAlone) {
   const MatmulArgs args = Product(4096, 2816, 2112, 8);
   EXPECT_EQ(BigShapeOf(args, false, scratch_).warps_w, 0);
   EXPECT_GT(BigShapeOf(args, true, scratch_).warps_w, 0);
+}
+
+TEST_F(BigShapeTest, CardsWithLessSharedMemoryTakeSmallerTiles) {
+  const MatmulArgs args = Product(4096, 8192, 5376, 1);
+  EXPECT_EQ(BigShapeOf(args, false, scratch_).warps_w, 4);
+  ProductScratch smaller = scratch_;
+  smaller.shared_bytes = 163 * 1024;
+  EXPECT_EQ(BigShapeOf(args, false, smaller).warps_w, 2);
+  smaller.shared_bytes = 99 * 1024;
+  EXPECT_EQ(BigShapeOf(args, false, smaller).warps_w, 2);
+  smaller.shared_bytes = 64 * 1024;
+  EXPECT_EQ(BigShapeOf(args, false, smaller).warps_w, 0);
 }
 
 TEST_F(BigShapeTest, OthersTakeNone) {
