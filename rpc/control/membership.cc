@@ -67,6 +67,14 @@ absl::Status Membership::CheckBuildAndMode(
           ") runs another numerics mode: expected ", *expected, " as on ",
           member.registration.hostname, ", found ", *mode));
     }
+    if (member.registration.device != registration.device) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "worker on ", registration.hostname,
+          " computes on another kind of device: expected ",
+          member.registration.device, " as on ", member.registration.hostname,
+          ", found ", registration.device,
+          "; give all workers of a cluster the same --device"));
+    }
   }
   return absl::OkStatus();
 }

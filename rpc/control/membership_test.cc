@@ -129,26 +129,38 @@ TEST_F(MembershipTest, WorkersThatAgreeInF32MayDifferInFastNumerics) {
   NumericsOptions fast;
   fast.activations = Activations::kBF16;
   fast.fast = true;
-  WorkerRegistration gpu = Worker("t", "alpha");
-  gpu.modes.push_back({fast, "fast-cuda"});
-  WorkerRegistration cpu = Worker("t", "beta");
-  cpu.modes.push_back({fast, "bf16-dot"});
+  WorkerRegistration one = Worker("t", "alpha");
+  one.modes.push_back({fast, "bf16-fma"});
+  WorkerRegistration two = Worker("t", "beta");
+  two.modes.push_back({fast, "bf16-dot"});
   auto link = std::make_shared<FakeLink>();
 
   Membership exact(Options({"t", "t"}));
-  EXPECT_TRUE(exact.OnRegister(gpu, link).ok());
-  EXPECT_TRUE(exact.OnRegister(cpu, link).ok());
+  EXPECT_TRUE(exact.OnRegister(one, link).ok());
+  EXPECT_TRUE(exact.OnRegister(two, link).ok());
 
   MembershipOptions options = Options({"t", "t", "t"});
   options.numerics = fast;
   Membership members(std::move(options));
-  EXPECT_TRUE(members.OnRegister(gpu, link).ok());
-  EXPECT_THAT(std::string(members.OnRegister(cpu, link).status().message()),
-              HasSubstr("expected fast-cuda as on alpha, found bf16-dot"));
+  EXPECT_TRUE(members.OnRegister(one, link).ok());
+  EXPECT_THAT(std::string(members.OnRegister(two, link).status().message()),
+              HasSubstr("expected bf16-fma as on alpha, found bf16-dot"));
   // One that never heard of it.
   EXPECT_THAT(
       std::string(members.OnRegister(Worker("t"), link).status().message()),
       HasSubstr("cannot run the numerics mode this cluster runs, fast"));
+}
+
+TEST_F(MembershipTest, ProcessorsAndGpusDoNotMix) {
+  Membership members(Options({"t", "t"}));
+  auto link = std::make_shared<FakeLink>();
+  WorkerRegistration gpu = Worker("t", "beta");
+  gpu.device = "cuda";
+  EXPECT_TRUE(members.OnRegister(Worker("t", "alpha"), link).ok());
+  const absl::Status status = members.OnRegister(gpu, link).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("expected cpu as on alpha, found cuda"));
 }
 
 TEST_F(MembershipTest, APlaceIsFreeAgainWhenItsWorkerLeavesBeforeTheStart) {

@@ -111,6 +111,7 @@ void Fill(const WorkerRegistration& in, v1::WorkerMessage& proto) {
   out.set_pid(in.pid);
   if (in.held_rank >= 0) out.set_held_rank(in.held_rank);
   out.set_grow(in.grow);
+  out.set_device(in.device);
 }
 
 absl::StatusOr<WorkerRegistration> Parse(const v1::Register& in) {
@@ -118,6 +119,7 @@ absl::StatusOr<WorkerRegistration> Parse(const v1::Register& in) {
   FACET_RETURN_IF_ERROR(CheckName(in.join_token(), "join_token"));
   FACET_RETURN_IF_ERROR(CheckName(in.build_id(), "build_id"));
   FACET_RETURN_IF_ERROR(CheckName(in.isa(), "isa"));
+  FACET_RETURN_IF_ERROR(CheckName(in.device(), "device"));
   FACET_RETURN_IF_ERROR(CheckName(in.hostname(), "hostname"));
   FACET_RETURN_IF_ERROR(CheckName(in.host_id(), "host_id"));
   FACET_RETURN_IF_ERROR(CheckName(in.comm_address(), "comm_address"));
@@ -141,6 +143,7 @@ absl::StatusOr<WorkerRegistration> Parse(const v1::Register& in) {
       CheckField(in.pid() >= 0, "pid", in.pid(), "0 or more"));
   out.pid = in.pid();
   out.grow = in.grow();
+  out.device = in.device();
   if (in.has_held_rank()) {
     FACET_RETURN_IF_ERROR(
         CheckField(in.held_rank() >= 0 && in.held_rank() < kMaxWorldSize,

@@ -156,6 +156,7 @@ WorkerRegistration RandomRegistration(Random& random) {
   out.memory_bytes = random.Int(0, int64_t{1} << 50);
   out.pid = random.Int(0, 1 << 22);
   out.grow = random.Int(0, 1) == 1;
+  out.device = random.Text();
   return out;
 }
 
@@ -411,6 +412,7 @@ TEST(ControlConvertTest, RegistrationsCrossTheWireUnchanged) {
     EXPECT_EQ(out.memory_bytes, in.memory_bytes);
     EXPECT_EQ(out.pid, in.pid);
     EXPECT_EQ(out.grow, in.grow);
+    EXPECT_EQ(out.device, in.device);
   }
 }
 

@@ -30,6 +30,7 @@ struct WorkerRegistration {
   std::string join_token;
   std::string build_id;
   std::string isa;
+  std::string device = "cpu";  // or "cuda"
   std::vector<NumericsCapability> modes;
   std::string hostname;
   CommEndpoint endpoint;

@@ -32,6 +32,7 @@ absl::Status RunWorker(const WorkerOptions& options) {
   FACET_ASSIGN_OR_RETURN(const OpenRankDevice open_device,
                          ParseDevice(options.device, 0));
   const bool on_device = open_device != nullptr;
+  if (on_device) parts.device = "cuda";
   parts.numerics_mode = [on_device](const NumericsOptions& numerics) {
     return NumericsMode(numerics, on_device);
   };

@@ -40,6 +40,7 @@ absl::StatusOr<WorkerRegistration> DescribeThisWorker(
   out.join_token = Environment("FACET_JOIN_TOKEN");
   FACET_ASSIGN_OR_RETURN(out.build_id, BuildId());
   FACET_ASSIGN_OR_RETURN(out.isa, parts.isa());
+  out.device = parts.device;
   for (Activations activations : {Activations::kF32, Activations::kBF16}) {
     for (KvFormat kv_format : {KvFormat::kF32, KvFormat::kBF16}) {
       NumericsOptions numerics = {activations, kv_format};

@@ -27,6 +27,7 @@ struct CommPort {
 struct WorkerParts {
   // The instruction set in use, or why there is none.
   std::function<absl::StatusOr<std::string>()> isa;
+  std::string device = "cpu";  // or "cuda"
   std::function<std::string(const NumericsOptions& numerics)> numerics_mode;
   std::function<absl::StatusOr<CommPort>(const std::string& host)> listen;
   // `before`: the rank this worker had in the world before, if any, whose
