@@ -155,13 +155,13 @@ step model-26b-a4b 100 steps 26b-a4b --only=decode,concurrency,prefill \
   --batch=1,8,32
 step model-31b-fast 60 steps_fast 31b
 step model-26b-a4b-fast 60 steps_fast 26b-a4b
+step slice-31b 40 steps slice-31b --only=decode,prefill
+step transformers 60 python3 transformers_step.py
+step sanitizer 60 sanitizer
+step torch 40 python3 torch_products.py
 step model-31b-bf16 60 steps 31b --only=decode,prefill --activations=bf16
 step model-26b-a4b-alone 40 steps_alone 26b-a4b
 step model-26b-a4b-unfetched 40 steps_unfetched 26b-a4b
-step slice-31b 40 steps slice-31b --only=decode,prefill
-step torch 40 python3 torch_products.py
-step transformers 60 python3 transformers_step.py
-step sanitizer 60 sanitizer
 python3 table.py "$out" >"$out/table.md" || cp "$out/summary.txt" "$out/table.md"
 cat "$out/table.md"
 grep -q 'exit [^0]' "$out/summary.txt" && exit 1
