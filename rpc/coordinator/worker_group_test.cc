@@ -693,6 +693,45 @@ TEST_F(RemoteWorkersTest, FewerWorkersStandInAndMoreTakePartAgain) {
   EXPECT_TRUE(three->status.ok()) << three->status;
 }
 
+TEST_F(RemoteWorkersTest, APartThatIsTooLargeIsTriedOnceAndTheOthersWaitedFor) {
+  WorkerGroupOptions options = RemoteOptions(2);
+  options.recover = true;
+  options.shrink_after = absl::Milliseconds(100);
+  options.plan_for = [](const std::vector<WorkerRegistration>& workers) {
+    ParallelismOptions plan;
+    plan.tp_size = static_cast<int>(workers.size());
+    return plan;
+  };
+  std::mutex mutex;
+  std::string said;
+  options.report = [&](const std::string& line) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    absl::StrAppend(&said, line, "\n");
+  };
+  FakeWorkerOptions large;
+  large.least_world = 2;
+  FakeWorkerOptions fails = large;
+  fails.fail_at_step = 1;
+  const auto one = Join(options.control_address, large);
+  const auto two = Join(options.control_address, fails);
+  auto group = WorkerGroup::Start(options);
+  ASSERT_TRUE(group.ok()) << group.status();
+  const auto executor = MakeExecutor(**group);
+  EXPECT_FALSE(executor->Execute(Decode(1)).ok());
+  const auto too_large = [&] {
+    const std::lock_guard<std::mutex> lock(mutex);
+    return absl::StrContains(said, "the part is too large");
+  };
+  while (!too_large()) absl::SleepFor(absl::Milliseconds(5));
+  const auto three = Join(options.control_address, large);
+  while (!executor->Resume().ok()) absl::SleepFor(absl::Milliseconds(5));
+  EXPECT_EQ((*group)->members()->world_size(), 2);
+  EXPECT_TRUE(executor->Execute(Decode(2)).ok());
+  EXPECT_TRUE((*group)->Shutdown().ok());
+  for (const auto* worker : {&one, &two, &three}) (*worker)->thread.join();
+  EXPECT_TRUE(one->status.ok()) << one->status;
+}
+
 TEST_F(RemoteWorkersTest, AWorkerThatAsksForItGetsAPlaceOfItsOwn) {
   WorkerGroupOptions options = RemoteOptions(1);
   options.recover = true;

@@ -135,6 +135,8 @@ FakeWorkerOptions ParseFakeWorkerOptions(absl::string_view text) {
       options.hang_at_step = static_cast<uint64_t>(number);
     } else if (name == "exit_at_step") {
       options.exit_at_step = static_cast<uint64_t>(number);
+    } else if (name == "least_world") {
+      options.least_world = static_cast<int>(number);
     } else if (name == "only_rank") {
       options.only_rank = static_cast<int>(number);
     } else {
@@ -165,6 +167,9 @@ WorkerParts FakeParts(const FakeWorkerOptions& options) {
       -> absl::StatusOr<std::unique_ptr<RankRunner>> {
     if (!options.load_error.empty()) {
       return absl::DataLossError(options.load_error);
+    }
+    if (rank.parallelism.tp_size < options.least_world) {
+      return absl::ResourceExhaustedError("the part is too large");
     }
     progress(50, 100);
     progress(100, 100);

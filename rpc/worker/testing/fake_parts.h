@@ -27,6 +27,7 @@ struct FakeWorkerOptions {
   uint64_t exit_at_step = 0;
   int only_rank = -1;      // that misbehaves so; -1: all
   std::string load_error;  // loading fails with it, DATA_LOSS
+  int least_world = 1;     // loading a part of fewer is RESOURCE_EXHAUSTED
 };
 
 // "mode=avx512,hang_at_step=3": names as above, durations in microseconds.
