@@ -1,12 +1,12 @@
 #include "kernels/cuda/cublas_api.h"
 
-#include <dlfcn.h>
-
 #include <cstdlib>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "kernels/base/shared_library.h"
+#include "kernels/base/status_macros.h"
 
 namespace facet {
 namespace {
@@ -18,51 +18,33 @@ constexpr int kMinorVersion = 1;
 // The first whose status has a name; products of bf16 were there before.
 constexpr int kOldest = 11 * 100 + 4;
 
+constexpr char kVariable[] = "FACET_CUBLAS";
+
 }  // namespace
 
 absl::StatusOr<CublasApi> OpenCublas(absl::Span<const std::string> names) {
-  void* library = nullptr;
-  std::string path, why;
-  for (const std::string& name : names) {
-    library = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (library != nullptr) {
-      path = name;
-      break;
-    }
-    absl::StrAppend(&why, why.empty() ? "" : "; ", dlerror());
-  }
-  if (library == nullptr) {
-    return absl::NotFoundError(
-        absl::StrCat("cuBLAS: ", why,
-                     "; put it on LD_LIBRARY_PATH or name it in FACET_CUBLAS"));
-  }
-  const std::string expected = absl::StrCat(", expected cuBLAS ", kOldest / 100,
-                                            ".", kOldest % 100, " or later");
+  FACET_ASSIGN_OR_RETURN(
+      SharedLibrary library,
+      SharedLibrary::Open(names, "cuBLAS",
+                          absl::StrCat("cuBLAS ", kOldest / 100, ".",
+                                       kOldest % 100, " or later"),
+                          kVariable));
   CublasApi api;
-  absl::Status status;
-  const auto find = [&](const char* name, auto* function) {
-    *reinterpret_cast<void**>(function) = dlsym(library, name);
-    if (*function == nullptr && status.ok()) {
-      status = absl::FailedPreconditionError(
-          absl::StrCat("cuBLAS: ", path, " has no ", name, expected));
-    }
-  };
   int (*get_property)(int property, int* value);
-  find("cublasGetProperty", &get_property);
-  find("cublasCreate_v2", &api.Create);
-  find("cublasDestroy_v2", &api.Destroy);
-  find("cublasSetStream_v2", &api.SetStream);
-  find("cublasSetWorkspace_v2", &api.SetWorkspace);
-  find("cublasSetMathMode", &api.SetMathMode);
-  find("cublasGemmEx", &api.GemmEx);
-  find("cublasGetStatusName", &api.GetStatusName);
-  if (!status.ok()) return status;
+  library.Find("cublasGetProperty", &get_property);
+  library.Find("cublasCreate_v2", &api.Create);
+  library.Find("cublasDestroy_v2", &api.Destroy);
+  library.Find("cublasSetStream_v2", &api.SetStream);
+  library.Find("cublasSetWorkspace_v2", &api.SetWorkspace);
+  library.Find("cublasSetMathMode", &api.SetMathMode);
+  library.Find("cublasGemmEx", &api.GemmEx);
+  library.Find("cublasGetStatusName", &api.GetStatusName);
+  FACET_RETURN_IF_ERROR(library.status());
   int major = 0, minor = 0;
   get_property(kMajorVersion, &major);
   get_property(kMinorVersion, &minor);
   if (major * 100 + minor < kOldest) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "cuBLAS: ", path, " is version ", major, ".", minor, expected));
+    return library.TooOld(absl::StrCat(major, ".", minor));
   }
   return api;
 }
@@ -70,7 +52,7 @@ absl::StatusOr<CublasApi> OpenCublas(absl::Span<const std::string> names) {
 absl::StatusOr<const CublasApi*> LoadCublas() {
   static const absl::StatusOr<CublasApi> loaded = [] {
     std::vector<std::string> names = {"libcublas.so.13", "libcublas.so.12"};
-    if (const char* named = std::getenv("FACET_CUBLAS")) names = {named};
+    if (const char* named = std::getenv(kVariable)) names = {named};
     return OpenCublas(names);
   }();
   if (!loaded.ok()) return loaded.status();

@@ -490,6 +490,13 @@ class RemoteWorkersTest : public WorkerGroupTest {
     return remote;
   }
 
+  static ParallelismOptions TensorRanks(
+      const std::vector<WorkerRegistration>& workers) {
+    ParallelismOptions plan;
+    plan.tp_size = static_cast<int>(workers.size());
+    return plan;
+  }
+
   // Steps go on until one is done in a world of `workers`.
   static void StepUntilWorldHas(int workers, const WorkerGroup& group,
                                 Executor& executor) {
@@ -668,11 +675,7 @@ TEST_F(RemoteWorkersTest, FewerWorkersStandInAndMoreTakePartAgain) {
   WorkerGroupOptions options = RemoteOptions(2);
   options.recover = true;
   options.shrink_after = absl::Milliseconds(300);
-  options.plan_for = [](const std::vector<WorkerRegistration>& workers) {
-    ParallelismOptions plan;
-    plan.tp_size = static_cast<int>(workers.size());
-    return plan;
-  };
+  options.plan_for = TensorRanks;
   FakeWorkerOptions fails;
   fails.fail_at_step = 1;
   const auto one = Join(options.control_address);
@@ -697,11 +700,7 @@ TEST_F(RemoteWorkersTest, APartThatIsTooLargeIsTriedOnceAndTheOthersWaitedFor) {
   WorkerGroupOptions options = RemoteOptions(2);
   options.recover = true;
   options.shrink_after = absl::Milliseconds(100);
-  options.plan_for = [](const std::vector<WorkerRegistration>& workers) {
-    ParallelismOptions plan;
-    plan.tp_size = static_cast<int>(workers.size());
-    return plan;
-  };
+  options.plan_for = TensorRanks;
   std::mutex mutex;
   std::string said;
   options.report = [&](const std::string& line) {
@@ -735,11 +734,7 @@ TEST_F(RemoteWorkersTest, APartThatIsTooLargeIsTriedOnceAndTheOthersWaitedFor) {
 TEST_F(RemoteWorkersTest, AWorkerThatAsksForItGetsAPlaceOfItsOwn) {
   WorkerGroupOptions options = RemoteOptions(1);
   options.recover = true;
-  options.plan_for = [](const std::vector<WorkerRegistration>& workers) {
-    ParallelismOptions plan;
-    plan.tp_size = static_cast<int>(workers.size());
-    return plan;
-  };
+  options.plan_for = TensorRanks;
   const auto one = Join(options.control_address);
   auto group = WorkerGroup::Start(options);
   ASSERT_TRUE(group.ok()) << group.status();

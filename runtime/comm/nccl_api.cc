@@ -1,53 +1,41 @@
 #include "runtime/comm/nccl_api.h"
 
-#include <dlfcn.h>
-
 #include <atomic>
 #include <cstdlib>
 #include <string>
 
-#include "absl/strings/str_cat.h"
+#include "kernels/base/shared_library.h"
+#include "kernels/base/status_macros.h"
 
 namespace facet {
 namespace {
 
+constexpr char kVariable[] = "FACET_NCCL";
+
 absl::StatusOr<const NcclApi*> Load() {
-  const char* named = std::getenv("FACET_NCCL");
-  const std::string path = named != nullptr ? named : "libnccl.so.2";
-  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) {
-    return absl::NotFoundError(
-        absl::StrCat("NCCL: ", dlerror(),
-                     "; put it on LD_LIBRARY_PATH or name it in FACET_NCCL"));
-  }
+  const char* named = std::getenv(kVariable);
+  const std::string name = named != nullptr ? named : "libnccl.so.2";
+  FACET_ASSIGN_OR_RETURN(
+      SharedLibrary library,
+      SharedLibrary::Open({&name, 1}, "NCCL", "NCCL 2.14 or later", kVariable));
   static NcclApi api;
-  absl::Status status;
-  const auto find = [&](const char* name, auto* function) {
-    *reinterpret_cast<void**>(function) = dlsym(library, name);
-    if (*function == nullptr && status.ok()) {
-      status = absl::FailedPreconditionError(absl::StrCat(
-          "NCCL: ", path, " has no ", name, ", expected NCCL 2.14 or later"));
-    }
-  };
-  find("ncclGetVersion", &api.GetVersion);
-  find("ncclGetUniqueId", &api.GetUniqueId);
-  find("ncclCommInitRankConfig", &api.CommInitRankConfig);
-  find("ncclCommGetAsyncError", &api.CommGetAsyncError);
-  find("ncclCommAbort", &api.CommAbort);
+  library.Find("ncclGetVersion", &api.GetVersion);
+  library.Find("ncclGetUniqueId", &api.GetUniqueId);
+  library.Find("ncclCommInitRankConfig", &api.CommInitRankConfig);
+  library.Find("ncclCommGetAsyncError", &api.CommGetAsyncError);
+  library.Find("ncclCommAbort", &api.CommAbort);
   // Without these buffers are copied, which is no error.
-  api.CommRegister = reinterpret_cast<decltype(api.CommRegister)>(
-      dlsym(library, "ncclCommRegister"));
-  api.CommDeregister = reinterpret_cast<decltype(api.CommDeregister)>(
-      dlsym(library, "ncclCommDeregister"));
-  find("ncclAllGather", &api.AllGather);
-  find("ncclAllReduce", &api.AllReduce);
-  find("ncclBroadcast", &api.Broadcast);
-  find("ncclSend", &api.Send);
-  find("ncclRecv", &api.Recv);
-  find("ncclGroupStart", &api.GroupStart);
-  find("ncclGroupEnd", &api.GroupEnd);
-  find("ncclGetErrorString", &api.GetErrorString);
-  if (!status.ok()) return status;
+  library.FindIfThere("ncclCommRegister", &api.CommRegister);
+  library.FindIfThere("ncclCommDeregister", &api.CommDeregister);
+  library.Find("ncclAllGather", &api.AllGather);
+  library.Find("ncclAllReduce", &api.AllReduce);
+  library.Find("ncclBroadcast", &api.Broadcast);
+  library.Find("ncclSend", &api.Send);
+  library.Find("ncclRecv", &api.Recv);
+  library.Find("ncclGroupStart", &api.GroupStart);
+  library.Find("ncclGroupEnd", &api.GroupEnd);
+  library.Find("ncclGetErrorString", &api.GetErrorString);
+  FACET_RETURN_IF_ERROR(library.status());
   return &api;
 }
 
